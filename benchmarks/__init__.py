@@ -1,0 +1,1 @@
+"""Benchmarks: fit estimators on named data sets, keep the figures, print tables."""

@@ -1,0 +1,170 @@
+"""Fit one estimator on one data set with one seed, in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import resource
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import sklearn.metrics as skm
+import torch
+from sklearn.cluster import KMeans, SpectralClustering
+from sklearn.mixture import GaussianMixture
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skdeepcluster
+from benchmarks.data import load
+from skdeepcluster.engine import TimeLimit
+from skdeepcluster.metrics import clustering_accuracy
+
+DEEP = {"dccs": skdeepcluster.DCCS}
+
+
+def _classic(make):
+    return lambda k, seed: make_pipeline(StandardScaler(), make(k, seed))
+
+
+CLASSIC = {
+    "kmeans": lambda k, seed: KMeans(k, n_init=10, random_state=seed),
+    "kmeans_scaled": _classic(lambda k, s: KMeans(k, n_init=10, random_state=s)),
+    "gmm": _classic(lambda k, s: GaussianMixture(k, reg_covar=1e-3, random_state=s)),
+    "spectral": _classic(
+        lambda k, s: SpectralClustering(
+            k, affinity="nearest_neighbors", n_neighbors=10, random_state=s
+        )
+    ),
+}
+METHODS = [*DEEP, *CLASSIC]
+
+
+def external(y, labels) -> dict[str, float]:
+    """ACC, NMI and ARI of whole sets."""
+    return {
+        "acc": clustering_accuracy(y, labels),
+        "nmi": skm.normalized_mutual_info_score(y, labels),
+        "ari": skm.adjusted_rand_score(y, labels),
+    }
+
+
+def label_free(X, labels) -> dict[str, float]:
+    """Silhouette (of 2,000 samples) and Davies-Bouldin index in input space."""
+    if len(np.unique(labels)) < 2:
+        return {"silhouette": float("nan"), "davies_bouldin": float("nan")}
+    return {
+        "silhouette": skm.silhouette_score(
+            X, labels, sample_size=min(2_000, len(X)), random_state=0
+        ),
+        "davies_bouldin": skm.davies_bouldin_score(X, labels),
+    }
+
+
+class Curve:
+    """Scikit-learn callback: scores at ever longer intervals of training.
+
+    The labels are written down beside the steps; nothing else sees them.
+    """
+
+    def __init__(self, X, y, first=100, ratio=1.3):
+        self.X, self.y, self.next, self.ratio = X, y, first, ratio
+        self.points = []
+
+    def setup(self, estimator, context):
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def teardown(self, estimator, context):
+        """Nothing to close."""
+
+    def on_fit_task_begin(self, estimator, context):
+        """Nothing to do."""
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        """Score if it is time to."""
+        if fitted_estimator is None:
+            return
+        history = fitted_estimator.history_
+        step = int(history["step"][-1])
+        if step < self.next:
+            return
+        self.next = step * self.ratio
+        self.points.append(
+            {
+                "step": step,
+                "seconds": time.perf_counter() - self.started,
+                "wasserstein": float(history["wasserstein"][-1]),
+                **external(self.y, fitted_estimator.predict(self.X)),
+            }
+        )
+
+
+def hardware() -> dict:
+    """Processor, threads, accelerator and versions."""
+    packages = ("skdeepcluster", "torch", "scikit-learn", "skorch", "numpy")
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "processor": f"{platform.machine()}, {os.cpu_count()} cores",
+        "threads": torch.get_num_threads(),
+        "gpu": gpu,
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def fit_one(method, data, seed, params, minutes, curve) -> dict:
+    """Fit and score; one row of the results file."""
+    X, y = load(data)
+    k = len(np.unique(y))
+    follow = Curve(X, y) if curve else None
+    if method in DEEP:
+        model = DEEP[method](k, random_state=seed, **params)
+        if minutes:
+            model.set_params(callbacks=[TimeLimit(60 * minutes)])
+        if follow:
+            model.set_callbacks(follow)
+        fitted_on = X
+    else:
+        model = CLASSIC[method](k, seed)
+        fitted_on = X.reshape(len(X), -1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        labels = model.fit_predict(fitted_on)
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    row = {
+        "method": method,
+        "data": data,
+        "seed": seed,
+        "params": params,
+        "minutes": minutes,
+        "n_samples": len(X),
+        "n_clusters": k,
+        "n_clusters_found": len(np.unique(labels)),
+        **external(y, labels),
+        **label_free(fitted_on.reshape(len(X), -1), labels),
+        "seconds": seconds,
+        "peak_mb": (peak - before) / 1024,
+        "steps": getattr(model, "n_iter_", None) if method in DEEP else None,
+        "warnings": sorted({str(w.message)[:200] for w in caught}),
+        **hardware(),
+    }
+    if method in DEEP:
+        row["score"] = model.score(X)
+        row["stopped"] = {k: float(v[-1]) for k, v in model.history_.items() if v.dtype.kind == "f"}
+    if follow:
+        row["curve"] = follow.points
+    return {k: float(v) if isinstance(v, np.floating) else v for k, v in row.items()}
+
+
+def in_own_process(*job) -> dict:
+    """Call `fit_one` in a fresh process, so that its peak memory is its own."""
+    context = get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(fit_one, *job).result()

@@ -1,0 +1,146 @@
+"""Augmentations of whole batches, on the device, with one draw per sample.
+
+Images are float tensors of shape (n, channels, height, width); `net` is anything that
+draws random numbers (`rand`, `randn`), such as the engine's net.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+# ITU-R 601-2 luma, the weights of Pillow's and torchvision's conversion to grey.
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def to_grey(x: torch.Tensor) -> torch.Tensor:
+    """Grey images of RGB ones; other numbers of channels are left as they are."""
+    if x.shape[1] != 3:
+        return x
+    return (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def permute_channels(x: torch.Tensor, net) -> torch.Tensor:
+    """Give each image its channels in a random order of its own."""
+    order = net.rand(len(x), x.shape[1]).argsort(1)
+    return x.gather(1, order[:, :, None, None].expand_as(x))
+
+
+def horizontal_flip(x: torch.Tensor, net, p: float = 0.5) -> torch.Tensor:
+    """Mirror each image with probability `p`."""
+    return torch.where((net.rand(len(x), 1, 1, 1) < p), x.flip(3), x)
+
+
+def random_boxes(
+    n: int,
+    height: int,
+    width: int,
+    net,
+    area: tuple[float, float] = (0.4, 1.0),
+    aspect: tuple[float, float] = (3 / 4, 4 / 3),
+    attempts: int = 10,
+) -> torch.Tensor:
+    """Draw crop boxes as torchvision's ``RandomResizedCrop`` does.
+
+    The area is uniform, the aspect ratio (width to height) log-uniform; of ten
+    attempts the first box that fits is taken, the whole image where none does.
+
+    Returns
+    -------
+    tensor of shape (n, 4)
+        Top, left, height, width of each box, in whole pixels, as floats.
+    """
+    u = net.rand(4, n, attempts)
+    target = height * width * (area[0] + (area[1] - area[0]) * u[0])
+    low, high = math.log(aspect[0]), math.log(aspect[1])
+    ratio = torch.exp(low + (high - low) * u[1])
+    w, h = (target * ratio).sqrt().round(), (target / ratio).sqrt().round()
+    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+    top = (u[2] * (height - h + 1)).floor()
+    left = (u[3] * (width - w + 1)).floor()
+    boxes = torch.stack([top, left, h, w], 2)
+    first = fits.int().argmax(1)
+    chosen = boxes.gather(1, first[:, None, None].expand(-1, 1, 4)).squeeze(1)
+    whole = chosen.new_tensor([0, 0, height, width])
+    return torch.where(fits.any(1, keepdim=True), chosen, whole)
+
+
+def resized_crop(x: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+    """Cut a box out of each image and enlarge it back to full size, bilinearly.
+
+    Interpolation is separable, so it is two batched matrix products; pixels outside
+    the box have no part in it, as when the box is cut out first.
+    """
+    top, left, h, w = boxes.unbind(1)
+    rows = _interpolation(top, h, x.shape[2])
+    columns = _interpolation(left, w, x.shape[3])
+    return rows[:, None] @ x @ columns[:, None].mT
+
+
+def _interpolation(start, length, size: int) -> torch.Tensor:
+    """Matrices (n, size, size) that enlarge pixels [start, start + length) to size."""
+    pixels = torch.arange(size, device=start.device, dtype=start.dtype)
+    at = (pixels + 0.5) * (length / size)[:, None] - 0.5
+    at = at.clamp(min=0).minimum(length[:, None] - 1) + start[:, None]
+    return (1 - (at[:, :, None] - pixels).abs()).clamp(min=0)
+
+
+def random_resized_crop(x: torch.Tensor, net, **ranges) -> torch.Tensor:
+    """Crop and enlarge each image; see `random_boxes` for the ranges."""
+    return resized_crop(x, random_boxes(len(x), *x.shape[2:], net, **ranges))
+
+
+def brightness(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """Multiply images with values in [0, 1] by a factor each (n, 1, 1, 1), clipped."""
+    return (x * factor).clamp(0, 1)
+
+
+def contrast(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """Scale the distance to each image's mean by a factor (n, 1, 1, 1), clipped."""
+    mean = to_grey(x).mean((1, 2, 3), keepdim=True)
+    return (mean + (x - mean) * factor).clamp(0, 1)
+
+
+def colour_jitter(
+    x: torch.Tensor, net, low: float = 0.6, high: float = 1.4
+) -> torch.Tensor:
+    """Brightness and contrast, each with a factor of its own, in random order.
+
+    Saturation and hue, listed by the papers too, do nothing to grey images.
+    """
+    u = net.rand(3, len(x), 1, 1, 1)
+    b, c = low + (high - low) * u[0], low + (high - low) * u[1]
+    return torch.where(
+        u[2] < 0.5, contrast(brightness(x, b), c), brightness(contrast(x, c), b)
+    )
+
+
+def corrupt(
+    x: torch.Tensor,
+    net,
+    std: torch.Tensor,
+    noise: tuple[float, float] = (0.1, 0.3),
+    swap: tuple[float, float] = (0.1, 0.2),
+) -> torch.Tensor:
+    """Augment rows of a table: noise on every entry, some entries of other rows.
+
+    Parameters
+    ----------
+    x : tensor of shape (n, n_features)
+    net : source of random numbers
+    std : tensor of shape (n_features,)
+        Standard deviation of each column.
+    noise : tuple of float
+        The noise of a row is normal with a share of `std`, drawn from this range.
+    swap : tuple of float
+        Share of a row's entries that are replaced by the same column's entry of
+        another random row, drawn from this range.
+    """
+    n, d = x.shape
+    u = net.rand(2, n, 1)
+    rate = swap[0] + (swap[1] - swap[0]) * u[0]
+    donors = (net.rand(n, d) * n).long().clamp(max=n - 1)
+    x = torch.where(net.rand(n, d) < rate, x.gather(0, donors), x)
+    scale = noise[0] + (noise[1] - noise[0]) * u[1]
+    return x + net.randn(n, d) * scale * std

@@ -1,0 +1,614 @@
+"""The scikit-learn contract of every deep clusterer, once."""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable, Iterator
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+from torch import nn
+
+from skdeepcluster.engine import (
+    Batches,
+    Convergence,
+    FitStopped,
+    Net,
+    chunks,
+    one_training_at_a_time,
+    resolve_device,
+    seeded,
+    threads_for,
+)
+from skdeepcluster.engine.callbacks import (
+    CallbackSupportMixin,
+    SklearnCallbacks,
+    with_callbacks,
+)
+from skdeepcluster.metrics import cluster_information
+from skdeepcluster.networks import Scaling, xavier_normal_
+
+# Kept as they are given; anything else becomes the first.
+_DTYPES = [np.float32, np.float64, np.uint8, np.bool_]
+_DTYPES += [np.int8, np.int16, np.int32, np.int64, np.uint16, np.uint32, np.uint64]
+
+
+class DeepClusterer(
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ClusterMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
+):
+    """Base of all deep clusterers: everything but the algorithm.
+
+    A method adds its parameters and these five things:
+
+    - `_describe`, the sizes of its networks as plain values, and `_networks`, which
+      builds them from these;
+    - `_optimizers`, by name;
+    - `_train`, its phases, each of them a step repeated by the net;
+    - `_encode`, the embedding and the logits of a batch;
+    - `_budget`, the steps that ``max_epochs="auto"`` stands for.
+    """
+
+    _parameter_constraints: dict = {
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "encoder": [nn.Module, callable, None],
+        "image_shape": [tuple, list, None],
+        "scale": [StrOptions({"auto", "standard", "minmax"}), None],
+        "transform_to": [StrOptions({"embedding", "distance", "proba"})],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "max_epochs": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "device": [str, torch.device],
+        "callbacks": [list, tuple, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    # Minibatches that one step draws: an epoch uses every batch once.
+    _draws_per_step = 1
+    # The history's quantity that falls until the method has converged, if any.
+    _monitor: str | None = None
+
+    # -- what a method adds -----------------------------------------------------------
+
+    @abstractmethod
+    def _describe(self, input_shape: tuple[int, ...]) -> dict[str, Any]:
+        """Return the keywords of `_networks`, every "auto" resolved."""
+
+    @staticmethod
+    @abstractmethod
+    def _networks(**description) -> dict[str, nn.Module]:
+        """Build the networks; with the same keywords, the same shapes."""
+
+    @abstractmethod
+    def _optimizers(self) -> dict[str, tuple[Callable, list[str]]]:
+        """Return, per optimizer, its factory and the networks that it trains."""
+
+    @abstractmethod
+    def _train(self, net: Net) -> None:
+        """Run the phases."""
+
+    @abstractmethod
+    def _encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return embedding and cluster logits of a scaled batch, with `_model`."""
+
+    @abstractmethod
+    def _budget(self, n_samples: int) -> int:
+        """Return the steps of ``max_epochs="auto"``."""
+
+    def _check_params(self) -> None:
+        """Raise what one parameter's own constraint cannot see."""
+
+    # -- fit --------------------------------------------------------------------------
+
+    @with_callbacks
+    def fit(self, X, y=None):
+        """Learn the clusters of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, height, width) \
+or (n_samples, height, width, channels)
+            A table, images, or images as rows with ``image_shape=`` set. uint8 images
+            are never converted as a whole. May be a memmap.
+        y : array-like of shape (n_samples,), default=None
+            Not used by the method; passed on to scikit-learn's callbacks.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the input is not valid; before any training.
+        TypeError
+            If a callback is none.
+        KeyboardInterrupt
+            If the fit was interrupted; the estimator is then fitted with what was
+            trained so far.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a loss stopped being finite (the last good state is kept), clusters
+            ended up empty (they are dropped), or training ended while its criterion
+            was still falling.
+        """
+        self._validate_params()
+        self._check_params()
+        self._check_callbacks()
+        device = resolve_device(self.device)
+        given, X = X, self._check_X(X, fitting=True)
+        if len(X) < self.n_clusters:
+            raise ValueError(
+                f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
+            )
+        with one_training_at_a_time(), seeded(self._seed()):
+            net = self._make_net(X, device)
+            self._report_to_sklearn(net, given, y)
+            try:
+                with threads_for(self._work_of_a_pass(net)):
+                    self._train(net)
+            except FitStopped as stop:
+                if str(stop):
+                    warnings.warn(str(stop), ConvergenceWarning, stacklevel=3)
+            except KeyboardInterrupt:
+                self._finish(X, net)
+                raise
+            else:
+                self._check_converged(net)
+            self._finish(X, net)
+        if hasattr(self, "_callback_fit_ctx"):
+            self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=given, y=y)
+        return self
+
+    def _seed(self) -> int:
+        """Draw a seed; without a random_state, one that leaves numpy's state alone."""
+        if self.random_state is None:
+            return int(np.random.SeedSequence().generate_state(1)[0] // 2)
+        return check_random_state(self.random_state).randint(2**31 - 1)
+
+    def _check_callbacks(self) -> None:
+        for callback in self.callbacks or ():
+            callback = callback[1] if isinstance(callback, tuple) else callback
+            if not hasattr(callback, "on_epoch_end"):
+                raise TypeError(
+                    "callbacks must be skorch callbacks (instances of "
+                    f"skorch.callbacks.Callback); got {callback!r}. scikit-learn's own "
+                    "callbacks are given to set_callbacks."
+                )
+
+    def _make_net(self, X: np.ndarray, device: torch.device) -> Net:
+        """Build scaling, networks, batches and optimizers."""
+        seed = torch.initial_seed()
+        generator = torch.Generator(device).manual_seed(seed)
+        image_shape = self._image_shape
+        kind = self.scale
+        if kind == "auto":
+            kind = "standard" if image_shape is None else "minmax"
+        scaling = Scaling.fit(X, kind, image_shape)
+        self._scale_state = scaling.arguments()
+        self._description = self._describe(self._input_shape())
+        self._model = self._build()
+        init = torch.Generator().manual_seed(seed)
+        networks = {k: v for k, v in self._model.items() if k != "scaling"}
+        for name, network in networks.items():
+            # A user's encoder keeps the weights that it came with.
+            ours = network.head if name == "encoder" and self.encoder else network
+            xavier_normal_(ours, init)
+        self._model.to(device)
+        scaling = self._model["scaling"]
+        batches = Batches(X, self.batch_size, scaling, generator, device)
+        self._chunk = _rows_per_chunk(X.shape[1], device)
+        # Before any training, every cluster counts: what a callback's copy of the
+        # estimator predicts with.
+        self._kept = np.arange(self.n_clusters)
+        self.n_clusters_ = self.n_clusters
+        net = Net(
+            networks,
+            self._optimizers(),
+            batches,
+            generator=generator,
+            device=device,
+            callbacks=self._all_callbacks(),
+            verbose=int(self.verbose),
+        )
+        return net.initialize()
+
+    def _all_callbacks(self) -> list:
+        ours = []
+        if self._monitor is not None:
+            converged = Convergence(self._monitor, self.tol, self.n_iter_no_change)
+            ours = [("convergence", converged)]
+        return [*ours, *(self.callbacks or ())]
+
+    def _report_to_sklearn(self, net: Net, X, y) -> None:
+        """Let scikit-learn's callbacks follow the epochs, where it has any."""
+        if not hasattr(self, "_init_callback_context"):
+            return
+        context = self._init_callback_context(max_subtasks=None)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        if getattr(self, "_skl_callbacks", None):
+            progress = functools.partial(_progress, net)
+            bridge = SklearnCallbacks(context, self, X, y, progress)
+            net.callbacks_.append(("sklearn", bridge))
+
+    def _schedule(self, net: Net) -> dict[str, int]:
+        """Steps of the phase and of an epoch, as keywords of ``net.run``."""
+        epoch = max(1, len(net.batches) // self._draws_per_step)
+        if self.max_epochs == "auto":
+            # A row of history per twenty steps at most, however small the data.
+            steps = self._budget(net.batches.n_samples)
+            return {"n_steps": steps, "steps_per_epoch": max(epoch, min(20, steps))}
+        return {"n_steps": self.max_epochs * epoch, "steps_per_epoch": epoch}
+
+    def _work_of_a_pass(self, net: Net) -> float:
+        """Multiply-adds of one pass of a minibatch: lower bound, one per weight."""
+        n_weights = sum(p.numel() for n in net.networks.values() for p in n.parameters())
+        return n_weights * net.batches.batch_size
+
+    def _check_converged(self, net: Net) -> None:
+        if net.converged_ is not False or not self.tol:
+            return
+        fall = _fall(net.history[:, self._monitor])
+        if fall > 10 * self.tol:
+            warnings.warn(
+                f"{type(self).__name__} had not converged after {net.history[-1, 'step']} "
+                f"steps: {self._monitor} fell by {fall:.0%} over the last quarter of "
+                "them. Raise max_epochs.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _finish(self, X: np.ndarray, net: Net) -> None:
+        """Set the fitted attributes from the trained networks."""
+        self._model.eval()
+        for name, value in _progress(net).items():
+            setattr(self, name, value)
+        raw = np.empty(len(X), dtype=np.int64)
+        sums, done = 0.0, 0
+        for embedding, logits in self._infer(X):
+            part = logits.argmax(1)
+            raw[done : done + len(part)] = part
+            sums = sums + _one_hot(part, self.n_clusters).T @ embedding
+            done += len(part)
+        self._kept, self.labels_ = np.unique(raw, return_inverse=True)
+        self.labels_ = self.labels_.astype(np.int64, copy=False)
+        self.n_clusters_ = len(self._kept)
+        counts = np.bincount(self.labels_)[:, None]
+        self._embedded_centers = (sums[self._kept] / counts).astype(np.float32)
+        self.cluster_centers_ = self._means_of_rows(X, counts)
+        self._n_embedding = self._embedded_centers.shape[1]
+        if self.n_clusters_ < self.n_clusters:
+            warnings.warn(
+                f"{self.n_clusters - self.n_clusters_} of n_clusters={self.n_clusters} "
+                "clusters are empty and were dropped. Train longer (max_epochs), or "
+                "ask for fewer clusters.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _means_of_rows(self, X: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Mean input of each cluster, in the shape and units of the input."""
+        sums = np.zeros((self.n_clusters_, X.shape[1]))
+        size = max(1, 2**21 // X.shape[1])
+        for labels, rows in zip(chunks(self.labels_, size), chunks(X, size), strict=True):
+            sums += _one_hot(labels, self.n_clusters_).T @ rows
+        centers = (sums / counts).astype(X.dtype if X.dtype.kind == "f" else np.float32)
+        return centers.reshape(len(centers), *(self._row_shape or centers.shape[1:]))
+
+    # -- input ------------------------------------------------------------------------
+
+    def _check_X(self, X, *, fitting: bool) -> np.ndarray:
+        """Validate; return 2-D rows, without a copy where the input allows it."""
+        if isinstance(X, list | tuple):
+            X = np.asarray(X)
+        shape = getattr(X, "shape", ())
+        if fitting:
+            self._image_shape, self._row_shape = self._image_shape_of(shape)
+        elif len(shape) > 2 or (self._image_shape and len(shape) == 2):
+            self._check_same_images(shape)
+        if len(shape) > 2:
+            X = np.asarray(X).reshape(shape[0], -1)
+        X = validate_data(
+            self,
+            X,
+            reset=fitting,
+            dtype=_DTYPES,
+            ensure_min_samples=2 if fitting else 1,
+        )
+        if fitting and self._image_shape and math.prod(self._image_shape) != X.shape[1]:
+            raise ValueError(
+                f"image_shape={self.image_shape} has {math.prod(self._image_shape)} "
+                f"values, but X has {X.shape[1]} features."
+            )
+        return X if X.dtype.isnative else X.astype(X.dtype.newbyteorder("="))
+
+    def _image_shape_of(self, shape):
+        """Return (height, width, channels) or None, and the shape of a row of X."""
+        asked = self.image_shape
+        if asked is not None:
+            valid = len(asked) in (2, 3) and all(
+                isinstance(side, Integral) and side > 0 for side in asked
+            )
+            if not valid:
+                raise ValueError(
+                    "image_shape must be (height, width) or (height, width, channels) "
+                    f"in pixels; got {asked!r}."
+                )
+        if len(shape) in (3, 4):
+            own = tuple(shape[1:])
+            if asked is not None and _three(own) != _three(asked):
+                raise ValueError(
+                    f"image_shape={asked} does not match the images in X, which are of "
+                    f"shape {own}."
+                )
+            return _three(own), own
+        if len(shape) > 4:
+            raise ValueError(
+                "X must be a table (n_samples, n_features) or images (n_samples, "
+                f"height, width[, channels]); got {len(shape)} dimensions."
+            )
+        if asked is not None:
+            return _three(asked), ()
+        return None, ()
+
+    def _check_same_images(self, shape) -> None:
+        """Images at predict must be those of fit; flattened rows are theirs too."""
+        if self._image_shape is None:
+            raise ValueError(
+                f"X has {len(shape)} dimensions, but {type(self).__name__} was fitted "
+                "on a table (n_samples, n_features)."
+            )
+        if len(shape) > 2 and _three(shape[1:]) != self._image_shape:
+            raise ValueError(
+                f"X has images of shape {tuple(shape[1:])}, but {type(self).__name__} "
+                f"was fitted on images of shape {self._image_shape} (height, width, "
+                "channels)."
+            )
+
+    def _input_shape(self) -> tuple[int, ...]:
+        """Shape of what a network reads: (n_features,) or (channels, height, width)."""
+        if self._image_shape is None:
+            return (self.n_features_in_,)
+        height, width, channels = self._image_shape
+        return channels, height, width
+
+    # -- inference --------------------------------------------------------------------
+
+    def _infer(self, X: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield embedding and logits, chunk by chunk, as float32.
+
+        Every chunk has the same number of rows, the last one is filled up: matrix
+        products round differently for different heights, and a row's result must not
+        depend on what else is predicted with it.
+        """
+        scaling = self._model["scaling"]
+        buffer = np.zeros((self._chunk, X.shape[1]), dtype=X.dtype)
+        for rows in chunks(X, self._chunk):
+            n = len(rows)
+            buffer[:n] = rows
+            with torch.inference_mode():
+                x = scaling(scaling.centre(buffer).to(scaling.factor.device))
+                embedding, logits = self._encode(x)
+                yield embedding[:n].cpu().numpy(), logits[:n].cpu().numpy()
+
+    def _gather(self, X, n_columns: int, read: Callable) -> np.ndarray:
+        """Validate X and fill an array with what `read` makes of each chunk."""
+        check_is_fitted(self)
+        X = self._check_X(X, fitting=False)
+        out = np.empty((len(X), n_columns), dtype=np.float32)
+        done = 0
+        for chunk in self._infer(X):
+            part = read(*chunk)
+            out[done : done + len(part)] = part
+            done += len(part)
+        return out
+
+    def _proba(self, embedding, logits):
+        logits = logits[:, self._kept]
+        p = np.exp(logits - logits.max(1, keepdims=True))
+        return p / p.sum(1, keepdims=True)
+
+    def predict(self, X):
+        """Cluster of each row: the most probable one.
+
+        Parameters
+        ----------
+        X : array-like, shaped as in `fit`
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,), int64
+            On the training data, equal to ``labels_``.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not valid, or not shaped as the training data.
+        """
+        check_is_fitted(self)
+        X = self._check_X(X, fitting=False)
+        labels = [logits[:, self._kept].argmax(1) for _, logits in self._infer(X)]
+        return np.concatenate(labels).astype(np.int64, copy=False)
+
+    def predict_proba(self, X):
+        """Probability of each cluster for each row.
+
+        Parameters
+        ----------
+        X : array-like, shaped as in `fit`
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_clusters_), float32
+            Rows sum to one.
+        """
+        check_is_fitted(self)
+        return self._gather(X, self.n_clusters_, self._proba)
+
+    def transform(self, X):
+        """Learned representation of each row, as `transform_to` says.
+
+        Parameters
+        ----------
+        X : array-like, shaped as in `fit`
+
+        Returns
+        -------
+        T : ndarray, float32
+            ``"embedding"``: of shape (n_samples, n_embedding), the network's code.
+            ``"distance"``: of shape (n_samples, n_clusters_), Euclidean distance to
+            the mean code of each cluster. ``"proba"``: as `predict_proba`.
+        """
+        check_is_fitted(self)
+        read = {
+            "embedding": lambda embedding, logits: embedding,
+            "distance": lambda embedding, logits: _distances(
+                embedding, self._embedded_centers
+            ),
+            "proba": self._proba,
+        }[self.transform_to]
+        return self._gather(X, self._n_features_out, read)
+
+    def score(self, X, y=None):
+        """Mutual information between the rows of X and their clusters, in nats.
+
+        High where every row has one sure cluster and the clusters are of similar size;
+        see :func:`skdeepcluster.metrics.cluster_information`.
+
+        Parameters
+        ----------
+        X : array-like, shaped as in `fit`
+        y : ignored
+
+        Returns
+        -------
+        float
+        """
+        return cluster_information(self.predict_proba(X))
+
+    @property
+    def _n_features_out(self) -> int:
+        embedding = self.transform_to == "embedding"
+        return self._n_embedding if embedding else self.n_clusters_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.three_d_array = True
+        return tags
+
+    # -- state ------------------------------------------------------------------------
+
+    def _build(self) -> nn.ModuleDict:
+        """Scaling and networks of the last fit, without their weights."""
+        networks = self._networks(**self._description)
+        scaling = Scaling(**self._scale_state, image_shape=self._image_shape)
+        return nn.ModuleDict({"scaling": scaling, **networks})
+
+    def __getstate__(self):
+        """State without tensors: weights as numpy arrays."""
+        state = dict(super().__getstate__())
+        model = state.pop("_model", None)
+        if model is not None:
+            state["_weights"] = {
+                name: value.detach().cpu().numpy()
+                for name, value in model.state_dict().items()
+            }
+        return state
+
+    def __setstate__(self, state):
+        """Build the networks again, on the device if this machine has it."""
+        state = dict(state)
+        weights = state.pop("_weights", None)
+        super().__setstate__(state)
+        if weights is None:
+            return
+        try:
+            device = resolve_device(self.device)
+        except ValueError:
+            device = torch.device("cpu")
+        with seeded(0):  # constructors draw weights, which are overwritten here
+            model = self._build()
+        # Copied by numpy: joblib may have mapped a file for reading.
+        model.load_state_dict(
+            {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
+        )
+        self._model = model.to(device).eval()
+
+
+def _three(shape) -> tuple[int, int, int]:
+    """(height, width, channels) of an image's shape; grey ones may lack the last."""
+    height, width, *channels = shape
+    return int(height), int(width), int(channels[0]) if channels else 1
+
+
+def _rows_per_chunk(n_features: int, device: torch.device) -> int:
+    """Rows that inference takes at once: about 64k values on a CPU, 1M on a GPU."""
+    values = 2**16 if device.type == "cpu" else 2**20
+    return 2 ** int(np.clip(math.log2(values / n_features), 5, 10 if values < 2**20 else 14))
+
+
+def _one_hot(labels: np.ndarray, n_clusters: int) -> sparse.csr_array:
+    n = len(labels)
+    return sparse.csr_array(
+        (np.ones(n), labels, np.arange(n + 1)), shape=(n, n_clusters)
+    )
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Euclidean distances, row by row: no cancellation between large squares."""
+    return np.stack([np.linalg.norm(a - center, axis=1) for center in b], axis=1)
+
+
+def _fall(values: list[float]) -> float:
+    """Relative fall over the last quarter: mean of its end against its beginning."""
+    tail = np.asarray(values)[-max(2, len(values) // 4) :]
+    third = max(1, len(tail) // 3)
+    before, after = tail[:third].mean(), tail[-third:].mean()
+    return (before - after) / abs(before) if before else 0.0
+
+
+def _progress(net: Net) -> dict[str, Any]:
+    """Fitted attributes that tell how far the training has come.
+
+    The history is given as arrays by name, one entry per epoch; nan where a phase
+    lacks a quantity.
+    """
+    rows = [
+        {k: v for k, v in row.items() if k != "batches" and not k.startswith("event_")}
+        for row in net.history
+        if "step" in row
+    ]
+    names = dict.fromkeys(name for row in rows for name in row)
+    history = {n: np.array([row.get(n, np.nan) for row in rows]) for n in names}
+    return {"history_": history, "n_iter_": rows[-1]["step"] if rows else 0}

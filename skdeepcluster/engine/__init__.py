@@ -1,0 +1,24 @@
+"""Training: networks, optimizers, minibatches, phases. Knows nothing of clustering."""
+
+from skdeepcluster.engine.callbacks import Convergence, TimeLimit
+from skdeepcluster.engine.data import Batches, chunks
+from skdeepcluster.engine.net import FitStopped, Net
+from skdeepcluster.engine.runtime import (
+    one_training_at_a_time,
+    resolve_device,
+    seeded,
+    threads_for,
+)
+
+__all__ = [
+    "Batches",
+    "Convergence",
+    "FitStopped",
+    "Net",
+    "TimeLimit",
+    "chunks",
+    "one_training_at_a_time",
+    "resolve_device",
+    "seeded",
+    "threads_for",
+]

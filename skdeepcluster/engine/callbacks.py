@@ -1,0 +1,144 @@
+"""Convergence, and the bridge to scikit-learn's own callbacks (1.9+)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from skorch.callbacks import Callback
+
+from skdeepcluster.engine.net import FitStopped
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn < 1.9 has no callbacks
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands in for scikit-learn's mixin: offers nothing."""
+
+    def with_callbacks(method):
+        """Return the method as it is."""
+        return method
+
+
+__all__ = [
+    "CallbackSupportMixin",
+    "Convergence",
+    "SklearnCallbacks",
+    "TimeLimit",
+    "with_callbacks",
+]
+
+
+class Convergence(Callback):
+    """End a phase when a falling quantity has stopped falling.
+
+    Its exponential average over `smooth` epochs is followed from its highest point on
+    (an estimate that a critic has yet to learn rises first). The phase has converged
+    once the average has not fallen by the share `tol` of its best value within
+    `window` epochs.
+
+    Parameters
+    ----------
+    monitor : str
+        Name of the loss.
+    tol : float
+        Relative fall that counts as one; 0 never stops.
+    window : int
+        Epochs to wait for it.
+    smooth : int, default=20
+        Span of the exponential average, in epochs.
+    """
+
+    def __init__(self, monitor: str, tol: float, window: int, smooth: int = 20):
+        self.monitor = monitor
+        self.tol = tol
+        self.window = window
+        self.smooth = smooth
+
+    def on_train_begin(self, net, **kwargs):
+        """Forget the phase before."""
+        self.average_ = None
+        net.converged_ = False
+
+    def on_epoch_end(self, net, **kwargs):
+        """Follow the average; note convergence in ``net.converged_``."""
+        value = net.history[-1, self.monitor]
+        if self.average_ is None:
+            self.average_ = self.peak_ = self.best_ = value
+            self.waited_ = 0
+            return
+        self.average_ += (value - self.average_) * 2 / (self.smooth + 1)
+        self.waited_ += 1
+        if self.average_ > self.peak_:
+            self.peak_ = self.best_ = self.average_
+            self.waited_ = 0
+        elif self.average_ < self.best_ - self.tol * abs(self.best_):
+            self.best_ = self.average_
+            self.waited_ = 0
+        net.converged_ = self.tol > 0 and self.waited_ >= self.window
+
+
+class SklearnCallbacks(Callback):
+    """Report each epoch to the callbacks that scikit-learn handed to the estimator.
+
+    Parameters
+    ----------
+    context : sklearn.callback.CallbackContext
+        The estimator's root context.
+    estimator : estimator
+    X, y : array-like
+        As given to ``fit``.
+    snapshot : callable
+        Returns the attributes that make a copy of the estimator ready to predict.
+    """
+
+    def __init__(
+        self, context: Any, estimator: Any, X: Any, y: Any, snapshot: Callable
+    ):
+        self.context = context
+        self.estimator = estimator
+        self.X = X
+        self.y = y
+        self.snapshot = snapshot
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Open the epoch's task."""
+        name = f"{net.phase} epoch"
+        self.epoch_ = self.context.subcontext(task_name=name)
+        self.epoch_.call_on_fit_task_begin(estimator=self.estimator, X=self.X, y=self.y)
+
+    def on_epoch_end(self, net, **kwargs):
+        """Close it; a callback that returns True ends the fit."""
+        stop = self.epoch_.call_on_fit_task_end(
+            estimator=self.estimator,
+            X=self.X,
+            y=self.y,
+            reconstruction_attributes=self.snapshot,
+        )
+        if stop:
+            raise FitStopped("")
+
+
+class TimeLimit(Callback):
+    """End the fit after a number of seconds, at the end of an epoch.
+
+    Parameters
+    ----------
+    seconds : float
+        Counted from the first phase on.
+    """
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+
+    def initialize(self):
+        """Start the clock."""
+        self.started_ = time.perf_counter()
+        return self
+
+    def on_epoch_end(self, net, **kwargs):
+        """Stop if the time is over."""
+        if time.perf_counter() - self.started_ > self.seconds:
+            raise FitStopped("")

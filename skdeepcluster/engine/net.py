@@ -1,0 +1,293 @@
+"""The one skorch ``NeuralNet``: named networks, named optimizers, phases, updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
+
+from skdeepcluster.engine.data import Batches
+
+Step = Callable[["Net"], Mapping[str, torch.Tensor]]
+
+
+class FitStopped(Exception):
+    """The fit ends here, in whatever phase; what was trained so far is used."""
+
+
+class Net(NeuralNet):
+    """Networks and optimizers under their own names, trained step by step.
+
+    A *step* is one box of a paper's algorithm: a function of the net that draws
+    minibatches (`draw`), updates one optimizer's parameters at a time (`descend`) and
+    returns its losses as device scalars. A *phase* (`run`) repeats a step.
+
+    Network ``"critic"`` is the attribute ``critic_``, its optimizer
+    ``critic_optimizer_``; ``optimizer_`` is the first one, where skorch's callbacks
+    (such as ``LRScheduler``) look for it.
+
+    Parameters
+    ----------
+    networks : dict of str to nn.Module
+    optimizers : dict of str to (callable, list of str)
+        For each optimizer, a factory called with the parameters, and the names of the
+        networks that it trains.
+    batches : Batches
+    generator : torch.Generator
+        On the device; every random draw of a step comes from it.
+    device : torch.device
+    callbacks : list of skorch callbacks, default=None
+    verbose : int, default=0
+        Prints a row of losses per epoch where positive.
+    compile : bool, default=False
+        Pass the networks through ``torch.compile``.
+    """
+
+    def __init__(
+        self,
+        networks: dict[str, torch.nn.Module],
+        optimizers: dict[str, tuple[Callable, list[str]]],
+        batches: Batches,
+        *,
+        generator: torch.Generator,
+        device: torch.device,
+        callbacks: list | None = None,
+        verbose: int = 0,
+        compile: bool = False,
+    ):
+        self.networks = networks
+        self.optimizers = optimizers
+        self.batches = batches
+        self.generator = generator
+        super().__init__(
+            module=None,
+            criterion=None,
+            train_split=None,
+            callbacks=callbacks,
+            device=device,
+            verbose=verbose,
+            compile=compile,
+        )
+        self.phase: str | None = None
+        self._n_steps = 0
+        self._planned = 1
+        self._steps_done = torch.zeros((), device=device)
+        self._good: dict[str, torch.Tensor] = {}
+
+    # -- skorch's hooks: what is trained, and by what ---------------------------------
+
+    @property
+    def _default_callbacks(self):
+        printer = [("print_log", PrintLog())] if self.verbose else []
+        return [("epoch_timer", EpochTimer()), *printer]
+
+    def initialize_criterion(self):
+        """Losses belong to the steps."""
+        return self
+
+    def initialize_module(self):
+        """Register each network as ``<name>_``."""
+        for name, network in self.networks.items():
+            setattr(self, f"{name}_", network)
+        return self
+
+    def initialize_optimizer(self, triggered_directly=None):
+        """Register each optimizer as ``<name>_optimizer_``."""
+        self._trained = {}
+        for name, (factory, trained) in self.optimizers.items():
+            named = [
+                (f"{part}.{key}", parameter)
+                for part in trained
+                for key, parameter in getattr(self, f"{part}_").named_parameters()
+            ]
+            self._trained[name] = named
+            optimizer = factory([parameter for _, parameter in named])
+            setattr(self, f"{name}_optimizer_", optimizer)
+        return self
+
+    def initialize(self):
+        """Build everything, and keep the first state as the last good one."""
+        super().initialize()
+        overridden = [
+            {
+                hook
+                for hook in ("on_batch_begin", "on_batch_end", "on_grad_computed")
+                if getattr(type(callback), hook, None) is not getattr(Callback, hook)
+            }
+            for _, callback in self.callbacks_
+        ]
+        hooks = set().union(*overridden)
+        # Rows of history per batch and calls per update cost more than a small step,
+        # so they are made only for a callback that asks for them.
+        self._per_batch = bool(hooks & {"on_batch_begin", "on_batch_end"})
+        self._per_update = "on_grad_computed" in hooks
+        self._keep_good()
+        return self
+
+    @property
+    def optimizer_(self):
+        """The first optimizer, under the name that skorch's callbacks know."""
+        return getattr(self, f"{next(iter(self.optimizers))}_optimizer_")
+
+    # -- the two verbs, and what a step may ask for -----------------------------------
+
+    def run(
+        self, step: Step, *, n_steps: int, steps_per_epoch: int, phase: str = "fit"
+    ) -> None:
+        """Train one phase: repeat `step`, one row of history per epoch.
+
+        Losses stay on the device until the epoch ends; their means are then read at
+        once. A phase also ends when a callback sets ``converged_``.
+
+        Parameters
+        ----------
+        step : callable
+            Takes the net, returns a dict of scalars on the device.
+        n_steps : int
+            Steps of the phase; `progress` goes from 0 to 1 over them.
+        steps_per_epoch : int
+            Steps of an epoch (the last one may be shorter).
+        phase : str, default="fit"
+            Its name in the history.
+
+        Raises
+        ------
+        FitStopped
+            If a callback asked for the end, or a loss stopped being finite (the last
+            good state is restored then).
+        """
+        self.phase, self.converged_ = phase, None
+        self._planned, left = n_steps, n_steps
+        self._steps_done.zero_()
+        self._set_training(True)
+        self.notify("on_train_begin", X=None, y=None)
+        while left > 0 and not self.converged_:
+            n = min(steps_per_epoch, left)
+            left -= n
+            self.notify("on_epoch_begin", dataset_train=self.batches)
+            losses = [self._one(step) for _ in range(n)]
+            self._n_steps += n
+            means = _means(losses)
+            self.history.record("phase", phase)
+            self.history.record("step", self._n_steps)
+            for name, value in means.items():
+                self.history.record(name, value)
+            self._check_finite(means)
+            self.notify("on_epoch_end", dataset_train=self.batches)
+            self.batches.shuffle()
+        self.notify("on_train_end", X=None, y=None)
+
+    def descend(self, name: str, loss: torch.Tensor) -> torch.Tensor:
+        """Make one update of the optimizer `name`; no other parameter gets a gradient.
+
+        Returns the loss, detached.
+        """
+        named = self._trained[name]
+        for _, parameter in named:
+            parameter.grad = None
+        loss.backward(inputs=[parameter for _, parameter in named])
+        if self._per_update:
+            self.notify("on_grad_computed", named_parameters=named, training=True)
+        getattr(self, f"{name}_optimizer_").step()
+        return loss.detach()
+
+    def draw(self) -> torch.Tensor:
+        """Return a fresh minibatch, scaled, on the device."""
+        return self.batches.draw()
+
+    @property
+    def progress(self) -> torch.Tensor:
+        """Share of the phase's steps that are done, a scalar on the device."""
+        return self._steps_done / self._planned
+
+    def rand(self, *shape: int) -> torch.Tensor:
+        """Uniform numbers in [0, 1) from the net's generator."""
+        return torch.rand(shape, generator=self.generator, device=self.device)
+
+    def randn(self, *shape: int) -> torch.Tensor:
+        """Standard normal numbers from the net's generator."""
+        return torch.randn(shape, generator=self.generator, device=self.device)
+
+    def randperm(self, n: int) -> torch.Tensor:
+        """Return a random order of n indices, in a way that a graph can capture."""
+        return self.rand(n).argsort()
+
+    # -- state ------------------------------------------------------------------------
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All parameters and buffers, by name; the tensors are live."""
+        return {
+            f"{name}.{key}": value
+            for name in self.networks
+            for key, value in getattr(self, f"{name}_").state_dict().items()
+        }
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Go back to the last state of which everything was finite."""
+        for key, value in self.state().items():
+            value.copy_(self._good[key])
+
+    @torch.no_grad()
+    def _keep_good(self) -> None:
+        state = self.state()
+        if not self._good:
+            self._good = {key: value.clone() for key, value in state.items()}
+        else:
+            for key, value in state.items():
+                self._good[key].copy_(value)
+
+    def _check_finite(self, means: dict[str, float]) -> None:
+        """Keep this state if all is finite, else restore the last one and stop."""
+        losses = torch.tensor(list(means.values()))
+        networks = torch.stack([p.detach().sum() for p in self._parameters()])
+        if bool(losses.isfinite().all()) and bool(networks.isfinite().all()):
+            self._keep_good()
+            return
+        self.restore()
+        bad = ", ".join(k for k, v in means.items() if not abs(v) < float("inf"))
+        raise FitStopped(
+            f"{bad or 'a network'} was no longer finite after {self._n_steps} steps; "
+            "the last good state was kept. Lower learning_rate, or look for extreme "
+            "values in X."
+        )
+
+    def _parameters(self):
+        for name in self.networks:
+            yield from getattr(self, f"{name}_").parameters()
+
+    def _one(self, step: Step) -> Mapping[str, torch.Tensor]:
+        if not self._per_batch:
+            losses = step(self)
+        else:
+            self.notify("on_batch_begin", batch=None, training=True)
+            losses = step(self)
+            self.notify("on_batch_end", batch=None, training=True, **losses)
+        self._steps_done += 1
+        return losses
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        """Start a phase (skorch's hook)."""
+
+    def notify(self, method_name, **cb_kwargs):
+        """Call a hook of all callbacks; early stopping's interrupt becomes a stop."""
+        getattr(self, method_name)(self, **cb_kwargs)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **cb_kwargs)
+            except KeyboardInterrupt:
+                # skorch's early stopping ends a fit this way; a person's Ctrl-C
+                # must go on.
+                if not isinstance(callback, EarlyStopping):
+                    raise
+                raise FitStopped("") from None
+
+
+def _means(losses: list[Mapping[str, torch.Tensor]]) -> dict[str, float]:
+    """Mean of each loss over the steps of an epoch: one read from the device."""
+    names = list(losses[0])
+    table = torch.stack([torch.stack([row[name] for row in losses]) for name in names])
+    return dict(zip(names, table.mean(1).tolist(), strict=True))

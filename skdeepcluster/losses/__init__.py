@@ -1,0 +1,11 @@
+"""Objectives: functions of tensors, each with its equation."""
+
+from skdeepcluster.losses.adversarial import gradient_penalty, wasserstein
+from skdeepcluster.losses.information import categorical_kl, js_mutual_information
+
+__all__ = [
+    "categorical_kl",
+    "gradient_penalty",
+    "js_mutual_information",
+    "wasserstein",
+]

@@ -1,0 +1,44 @@
+"""Wasserstein critics and their penalty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+
+def wasserstein(
+    critic: Callable[[torch.Tensor], torch.Tensor],
+    real: torch.Tensor,
+    fake: torch.Tensor,
+) -> torch.Tensor:
+    r"""Critic's estimate of the Wasserstein distance (DCCS eq. 8).
+
+    .. math:: \mathbb E_{x\sim\text{real}} C(x)-\mathbb E_{x\sim\text{fake}} C(x)
+    """
+    return critic(real).mean() - critic(fake).mean()
+
+
+def gradient_penalty(
+    critic: Callable[[torch.Tensor], torch.Tensor],
+    real: torch.Tensor,
+    fake: torch.Tensor,
+    epsilon: torch.Tensor,
+) -> torch.Tensor:
+    r"""One-centred gradient penalty of WGAN-GP (DCCS eq. 11, last term).
+
+    .. math::
+        \mathbb E\big(\lVert\nabla_{\bar x}C(\bar x)\rVert_2-1\big)^2,\qquad
+        \bar x=\epsilon x_{\text{real}}+(1-\epsilon)x_{\text{fake}}
+
+    Parameters
+    ----------
+    critic : callable
+    real, fake : tensor of shape (n, ...)
+    epsilon : tensor of shape (n,)
+        Uniform in [0, 1], one per sample.
+    """
+    epsilon = epsilon.view(-1, *[1] * (real.ndim - 1))
+    between = (epsilon * real + (1 - epsilon) * fake).detach().requires_grad_()
+    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    return (slope.flatten(1).norm(dim=1) - 1).square().mean()

@@ -1,0 +1,5 @@
+"""One file per paper."""
+
+from skdeepcluster.methods.dccs import DCCS
+
+__all__ = ["DCCS"]

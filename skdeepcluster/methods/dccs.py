@@ -1,0 +1,417 @@
+"""DCCS: deep image clustering with category-style representation (Zhao 2020)."""
+
+from __future__ import annotations
+
+import functools
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch.nn.functional import one_hot
+
+from skdeepcluster import augment
+from skdeepcluster.base import DeepClusterer
+from skdeepcluster.losses import (
+    categorical_kl,
+    gradient_penalty,
+    js_mutual_information,
+    wasserstein,
+)
+from skdeepcluster.networks import (
+    ConvEncoder,
+    CustomEncoder,
+    MLPEncoder,
+    ResidualEncoder,
+    mlp,
+)
+
+
+class DCCS(DeepClusterer):
+    r"""Deep clustering with category-style representation.
+
+    An encoder :math:`Q` gives each sample a category :math:`z_c` (a softmax over the
+    clusters) and a style :math:`z_s` (a linear code). A critic :math:`C` draws
+    :math:`\hat z=(z_s,z_c)` towards a Gaussian style and a one-hot category; a
+    discriminator :math:`D` keeps the mutual information between sample and code high;
+    augmentation :math:`T` must not change the category [1]_. With the prior
+    :math:`\tilde z` and :math:`\bar z=\epsilon\tilde z+(1-\epsilon)\hat z`,
+
+    .. math::
+        \mathcal L_C &= \beta_{adv}\big[\mathbb E\,C(\hat z)-\mathbb E\,C(\tilde z)
+        +\lambda\,\mathbb E(\lVert\nabla C(\bar z)\rVert_2-1)^2\big] \\
+        \mathcal L_{Q,D} &= -\beta_{adv}\mathbb E\,C(\hat z)+\beta_{MI}\mathcal L_{MI}
+        +\beta_{aug}\,\mathbb E\,\mathrm{KL}\big(z_c(x)\parallel z_c(T(x))\big)
+
+    where :math:`\mathcal L_{MI}` is the binary cross-entropy of :math:`D` between
+    matching and shuffled pairs of activation map and code.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters :math:`K`.
+    encoder : nn.Module or callable, default=None
+        Own encoder: a module (copied, never trained in place) that maps a batch of
+        shape (n, n_features) or (n, channels, height, width) to features (n, ...), or
+        a factory called with the shape of one input. A linear head is put on top. By
+        default an MLP for tables, the paper's networks for images.
+    hidden_layer_sizes : tuple of int, default=(512, 512)
+        Hidden layers of the table encoder.
+    n_style : int or "auto", default="auto"
+        Dimensions of the style; "auto" is 50, for tables at most their columns (and at
+        least 2).
+    beta_mi : float, default=0.5
+        Weight :math:`\beta_{MI}` of the mutual information.
+    beta_adv : float, default=1.0
+        Weight :math:`\beta_{adv}` of the critic.
+    beta_aug : float or "auto", default="auto"
+        Weight :math:`\beta_{aug}` of the augmentation loss; "auto" is 2, for images of
+        32 pixels and more 4.
+    gp_weight : float, default=10.0
+        Weight :math:`\lambda` of the gradient penalty.
+    sigma : float, default=0.1
+        Standard deviation of the style's prior.
+    n_critic : int, default=4
+        Critic updates per encoder update.
+    cluster_prior : array-like of shape (n_clusters,), default=None
+        Known proportions of the clusters, in any order; uniform by default.
+    augmentation : "auto", callable or None, default="auto"
+        "auto": for images a random resized crop, brightness and contrast (flips and
+        channel permutation as below), for tables noise and swapped entries. A callable
+        maps a scaled batch to an augmented one. None: without.
+    horizontal_flip : bool or "auto", default="auto"
+        Whether images are mirrored; "auto": those of 32 pixels and more.
+    grey : bool or "auto", default="auto"
+        Whether colour images are converted to grey, after a random permutation of
+        their channels where they are augmented; "auto": unless `encoder` is given.
+    noise : tuple of float, default=(0.1, 0.3)
+        For tables: range of the noise, in standard deviations of a column.
+    swap : tuple of float, default=(0.1, 0.2)
+        For tables: range of the share of entries taken from other rows.
+    detach_target : bool, default=False
+        Take :math:`z_c(x)` as a constant in the augmentation loss.
+    batch_size : int, default=64
+        Rows of a minibatch; incomplete ones are dropped.
+    learning_rate : float, default=1e-4
+        Step size of both Adam optimizers (:math:`\beta` = 0.5, 0.9).
+    max_epochs : int or "auto", default="auto"
+        Passes over the data, each batch used for one update; the paper's are up to
+        3000. "auto": a budget of iterations (`n_critic` critic updates and one encoder
+        update) that hardly depends on the number of rows: for tables 4 per row, at
+        least 150 and at most 4,000; for images at most 20,000.
+    tol : float, default=0.01
+        Stop when the critic's distance, averaged over 20 epochs, has not fallen by
+        this share within `n_iter_no_change` epochs. 0 never stops.
+    n_iter_no_change : int, default=100
+        See `tol`.
+    image_shape : tuple of int, default=None
+        (height, width) or (height, width, channels) of images given as rows.
+    scale : {"auto", "standard", "minmax"} or None, default="auto"
+        Scaling that is part of the model. "auto": columns of a table to mean 0 and
+        standard deviation 1, images to [-1, 1] (from 0...255 if uint8, else from
+        their own range). None: as they are; images must then lie in [-1, 1].
+    transform_to : {"embedding", "distance", "proba"}, default="embedding"
+        What `transform` gives.
+    device : str or torch.device, default="auto"
+        "auto": cuda, mps or cpu, the first that there is.
+    callbacks : list of skorch callbacks, default=None
+        Called as in any skorch training.
+    random_state : int, RandomState instance or None, default=None
+        Seed. Global random states are neither used nor changed.
+    verbose : int, default=0
+        Print a row per epoch where positive.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of each training sample, from 0.
+    n_clusters_ : int
+        Clusters that are not empty.
+    cluster_centers_ : ndarray of shape (n_clusters_, n_features) or as the images
+        Mean input of each cluster, in input space.
+    history_ : dict of ndarray of shape (n_epochs,)
+        Per epoch, the means of ``wasserstein`` (the critic's estimate of the distance
+        between codes and prior, eq. 8), ``gradient_penalty``, ``mutual_information``
+        and ``augmentation`` (losses), ``loss`` (the encoder's), and ``step``,
+        ``epoch``, ``phase``, ``dur`` (seconds).
+    n_iter_ : int
+        Iterations done.
+    n_features_in_ : int
+        Columns, or values of an image.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X has them.
+
+    Notes
+    -----
+    **Differs from the paper.** (1) :math:`D` sees the encoder's activation map, not
+    the image, and :math:`\mathcal L_{MI}` is the mean over matching and shuffled pairs
+    (half of eq. 6), both as in the authors' release. (2) The last epoch is kept; the
+    release reports the best one by labels. (3) "Critic loss converged" is made
+    precise, see `tol`. (4) Tables, which the paper does not treat, get an MLP encoder
+    and an augmentation by noise and swapped entries. (5) Augmentation is done in
+    floating point on the device, which differs from 8-bit images by rounding. (6) A
+    random pair of the shuffle may be a matching one (1 in 64).
+
+    References
+    ----------
+    .. [1] J. Zhao, D. Lu, K. Ma, Y. Zhang, Y. Zheng, "Deep Image Clustering with
+       Category-Style Representation", ECCV 2020.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import DCCS
+    >>> X, _ = make_blobs(60, centers=[[-9, -9], [0, 0], [9, 9]], random_state=0)
+    >>> model = DCCS(n_clusters=3, max_epochs=150, random_state=0).fit(X)
+    >>> model.predict(X).shape, model.transform(X).shape
+    ((60,), (60, 5))
+    """
+
+    _parameter_constraints: dict = {
+        **DeepClusterer._parameter_constraints,
+        "hidden_layer_sizes": [tuple, list],
+        "n_style": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
+        "beta_mi": [Interval(Real, 0, None, closed="left")],
+        "beta_adv": [Interval(Real, 0, None, closed="left")],
+        "beta_aug": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "gp_weight": [Interval(Real, 0, None, closed="left")],
+        "sigma": [Interval(Real, 0, None, closed="left")],
+        "n_critic": [Interval(Integral, 1, None, closed="left")],
+        "cluster_prior": ["array-like", None],
+        "augmentation": [StrOptions({"auto"}), callable, None],
+        "horizontal_flip": ["boolean", StrOptions({"auto"})],
+        "grey": ["boolean", StrOptions({"auto"})],
+        "noise": [tuple, list],
+        "swap": [tuple, list],
+        "detach_target": ["boolean"],
+    }
+
+    _monitor = "wasserstein"
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        encoder=None,
+        hidden_layer_sizes=(512, 512),
+        n_style="auto",
+        beta_mi=0.5,
+        beta_adv=1.0,
+        beta_aug="auto",
+        gp_weight=10.0,
+        sigma=0.1,
+        n_critic=4,
+        cluster_prior=None,
+        augmentation="auto",
+        horizontal_flip="auto",
+        grey="auto",
+        noise=(0.1, 0.3),
+        swap=(0.1, 0.2),
+        detach_target=False,
+        batch_size=64,
+        learning_rate=1e-4,
+        max_epochs="auto",
+        tol=0.01,
+        n_iter_no_change=100,
+        image_shape=None,
+        scale="auto",
+        transform_to="embedding",
+        device="auto",
+        callbacks=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_clusters = n_clusters
+        self.encoder = encoder
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_style = n_style
+        self.beta_mi = beta_mi
+        self.beta_adv = beta_adv
+        self.beta_aug = beta_aug
+        self.gp_weight = gp_weight
+        self.sigma = sigma
+        self.n_critic = n_critic
+        self.cluster_prior = cluster_prior
+        self.augmentation = augmentation
+        self.horizontal_flip = horizontal_flip
+        self.grey = grey
+        self.noise = noise
+        self.swap = swap
+        self.detach_target = detach_target
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.max_epochs = max_epochs
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.image_shape = image_shape
+        self.scale = scale
+        self.transform_to = transform_to
+        self.device = device
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _check_params(self):
+        if not all(isinstance(n, Integral) and n > 0 for n in self.hidden_layer_sizes):
+            raise ValueError(
+                "hidden_layer_sizes must be positive integers; got "
+                f"{self.hidden_layer_sizes!r}."
+            )
+        for name in ("noise", "swap"):
+            low_high = getattr(self, name)
+            if len(low_high) != 2 or not 0 <= low_high[0] <= low_high[1]:
+                raise ValueError(
+                    f"{name} must be a range (low, high) with 0 <= low <= high; got "
+                    f"{low_high!r}."
+                )
+        if self.cluster_prior is not None:
+            prior = np.asarray(self.cluster_prior, dtype=float)
+            if prior.shape != (self.n_clusters,) or not (prior > 0).all():
+                raise ValueError(
+                    f"cluster_prior must hold n_clusters={self.n_clusters} positive "
+                    f"proportions; got {self.cluster_prior!r}."
+                )
+
+    # -- networks ---------------------------------------------------------------------
+
+    def _describe(self, input_shape):
+        is_table = len(input_shape) == 1
+        n_style = self.n_style
+        if n_style == "auto":
+            n_style = min(50, max(2, input_shape[0])) if is_table else 50
+        grey = self.grey if self.grey != "auto" else self.encoder is None
+        if not is_table:
+            if min(input_shape[1:]) < 4 and self.encoder is None:
+                raise ValueError(
+                    "Images must be at least 4 pixels high and wide; got "
+                    f"{input_shape[1]} x {input_shape[2]}."
+                )
+            if grey and input_shape[0] == 3:
+                input_shape = (1, *input_shape[1:])
+        return {
+            "input_shape": tuple(input_shape),
+            "n_clusters": int(self.n_clusters),
+            "n_style": int(n_style),
+            "hidden": [int(n) for n in self.hidden_layer_sizes],
+            "encoder": self.encoder,
+        }
+
+    @staticmethod
+    def _networks(input_shape, n_clusters, n_style, hidden, encoder):
+        n_code = n_style + n_clusters
+        if encoder is not None:
+            Q = CustomEncoder(encoder, input_shape, n_code)
+        elif len(input_shape) == 1:
+            Q = MLPEncoder(input_shape[0], hidden, n_code)
+        elif min(input_shape[1:]) < 32:
+            Q = ConvEncoder(input_shape, n_code)
+        else:
+            Q = ResidualEncoder(input_shape, n_code)
+        return {
+            "encoder": Q,
+            "discriminator": mlp(Q.n_activation + n_code, (1024, 512), 1),
+            "critic": mlp(n_code, (1024, 512), 1),
+        }
+
+    def _optimizers(self):
+        adam = functools.partial(
+            torch.optim.Adam, lr=self.learning_rate, betas=(0.5, 0.9)
+        )
+        return {
+            "encoder": (adam, ["encoder", "discriminator"]),
+            "critic": (adam, ["critic"]),
+        }
+
+    # -- training ---------------------------------------------------------------------
+
+    @property
+    def _draws_per_step(self):
+        return self.n_critic + 1
+
+    def _budget(self, n_samples):
+        is_table = self._image_shape is None
+        return int(np.clip(4 * n_samples, 150, 4_000 if is_table else 20_000))
+
+    def _train(self, net):
+        prior = np.ones(self.n_clusters)
+        if self.cluster_prior is not None:
+            prior = np.asarray(self.cluster_prior, dtype=float)
+        edges = np.cumsum(prior / prior.sum())[:-1]
+        edges = torch.tensor(edges, dtype=torch.float32, device=net.device)
+        net.run(functools.partial(self._step, edges=edges), **self._schedule(net))
+
+    def _step(self, net, edges):
+        """One iteration of Algorithm 1."""
+        Q, C, D = net.encoder_, net.critic_, net.discriminator_
+        for _ in range(self.n_critic):
+            with torch.no_grad():
+                _, _, z = self._code(Q, net.draw())
+            z_prior = self._sample_prior(net, len(z), edges)
+            distance = wasserstein(C, z_prior, z)
+            penalty = gradient_penalty(C, z_prior, z, net.rand(len(z)))
+            net.descend("critic", self.beta_adv * (self.gp_weight * penalty - distance))
+        x = net.draw()
+        loss_aug = distance.new_zeros(())
+        if self.augmentation is not None:
+            _, logits_T, _ = self._code(Q, self._augment(x, net))
+        a, logits, z = self._code(Q, x)
+        if self.augmentation is not None:
+            target = logits.detach() if self.detach_target else logits
+            loss_aug = categorical_kl(target, logits_T)
+        matching = D(torch.cat([a, z], 1))
+        shuffled = D(torch.cat([a, z[net.randperm(len(z))]], 1))
+        loss_mi = js_mutual_information(matching, shuffled)
+        loss = (
+            -self.beta_adv * C(z).mean()
+            + self.beta_mi * loss_mi
+            + self._beta_aug() * loss_aug
+        )
+        net.descend("encoder", loss)
+        return {
+            "loss": loss.detach(),
+            "wasserstein": distance.detach(),
+            "gradient_penalty": penalty.detach(),
+            "mutual_information": loss_mi.detach(),
+            "augmentation": loss_aug.detach(),
+        }
+
+    def _code(self, Q, x):
+        """Activation map a, category logits, and code z = (z_s, z_c)."""
+        if self._description["input_shape"][0] == 1:
+            x = augment.to_grey(x) if x.ndim == 4 else x
+        a, out = Q(x)
+        style, logits = out.tensor_split([self._description["n_style"]], dim=1)
+        return a, logits, torch.cat([style, logits.softmax(1)], 1)
+
+    def _sample_prior(self, net, n, edges):
+        """Draw codes from the prior: Gaussian style, one-hot category."""
+        style = self.sigma * net.randn(n, self._description["n_style"])
+        category = torch.bucketize(net.rand(n), edges, right=True)
+        return torch.cat([style, one_hot(category, self.n_clusters).to(style)], 1)
+
+    def _augment(self, x, net):
+        """Augmented copy T(x) of a scaled batch."""
+        if callable(self.augmentation):
+            return self.augmentation(x)
+        if x.ndim == 2:
+            std = self._model["scaling"].std
+            return augment.corrupt(x, net, std, tuple(self.noise), tuple(self.swap))
+        flip = self.horizontal_flip
+        x = augment.random_resized_crop((x + 1) / 2, net)
+        if min(x.shape[2:]) >= 32 if flip == "auto" else flip:
+            x = augment.horizontal_flip(x, net)
+        if x.shape[1] == 3 and self._description["input_shape"][0] == 1:
+            x = augment.to_grey(augment.permute_channels(x, net))
+        return 2 * augment.colour_jitter(x, net) - 1
+
+    def _beta_aug(self):
+        if self.beta_aug != "auto":
+            return self.beta_aug
+        sides = self._description["input_shape"][1:]
+        return 4.0 if sides and min(sides) >= 32 else 2.0
+
+    # -- inference --------------------------------------------------------------------
+
+    def _encode(self, x):
+        _, logits, z = self._code(self._model["encoder"], x)
+        return z, logits

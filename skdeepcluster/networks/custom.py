@@ -1,0 +1,83 @@
+"""A user's own encoder, with a head."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+
+class CustomEncoder(nn.Module):
+    """Any module that turns a batch into features, and a linear head on top.
+
+    Parameters
+    ----------
+    encoder : nn.Module or callable
+        A module (copied, never trained in place), or a factory that is called with
+        the shape of one input, ``(n_features,)`` or ``(channels, height, width)``.
+    input_shape : tuple of int
+    n_out : int
+        Width of the head.
+
+    Attributes
+    ----------
+    n_activation : int
+        Features per sample that `encoder` gives, flattened: the activation map.
+
+    Raises
+    ------
+    TypeError
+        If the factory does not return a module.
+    ValueError
+        If the module does not accept such input, or its output is not one row of
+        features per sample.
+    """
+
+    def __init__(
+        self, encoder: nn.Module | Callable, input_shape: tuple[int, ...], n_out: int
+    ):
+        super().__init__()
+        if isinstance(encoder, nn.Module):
+            self.body = copy.deepcopy(encoder).cpu()
+        else:
+            self.body = encoder(input_shape)
+            if not isinstance(self.body, nn.Module):
+                raise TypeError(
+                    "The encoder factory must return a torch.nn.Module; it returned "
+                    f"{type(self.body).__name__}."
+                )
+        self.n_activation = self._width(input_shape)
+        self.head = nn.Linear(self.n_activation, n_out)
+
+    @torch.no_grad()
+    def _width(self, input_shape: tuple[int, ...]) -> int:
+        """Ask the module for its output's shape, with two samples of zeros."""
+        training = self.body.training
+        self.body.eval()
+        try:
+            out = self.body(torch.zeros(2, *input_shape))
+        except Exception as error:
+            raise ValueError(
+                f"encoder does not accept a batch of shape (n, "
+                f"{', '.join(map(str, input_shape))}): {error}"
+            ) from error
+        finally:
+            self.body.train(training)
+        if not isinstance(out, torch.Tensor) or out.ndim < 2 or len(out) != 2:
+            got = (
+                f"shape {tuple(out.shape)}"
+                if isinstance(out, torch.Tensor)
+                else type(out).__name__
+            )
+            raise ValueError(
+                "encoder must return a tensor of shape (n, n_outputs), one row of "
+                f"features per sample; for a batch of 2 it returned {got}."
+            )
+        return out[0].numel()
+
+    def forward(self, x):
+        """Return the user's features, flattened, and the head's output."""
+        a = self.body(x).flatten(1)
+        return a, self.head(a)

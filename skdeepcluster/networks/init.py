@@ -1,0 +1,17 @@
+"""Initialisation of weights from an explicit generator."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+@torch.no_grad()
+def xavier_normal_(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Xavier-normal weights and zero biases for linear and convolutional layers."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            nn.init.xavier_normal_(layer.weight, generator=generator)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return network

@@ -1,0 +1,97 @@
+"""Scaling as part of the model."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from skdeepcluster.engine import chunks
+
+_BLOCK = 2**22  # values read at once: 32 MB as float64
+
+
+class Scaling(nn.Module):
+    """Affine scaling of each column, and the shape that the network reads.
+
+    The network's input is ``(x - shift) * factor`` as float32. Small integers (uint8
+    images) travel to the device as they are. Floats and wide integers are centred
+    before, by `centre`: a large offset has to go while the precision is still there.
+
+    Parameters
+    ----------
+    shift, factor : ndarray of shape (n_features,) or (1,)
+    std : ndarray of shape (n_features,) or (1,)
+        Standard deviation of each column after scaling: the unit of the noise that
+        augments a table.
+    image_shape : tuple of int or None
+        (height, width, channels) of the images in the rows; the output is then of
+        shape (n, channels, height, width).
+    """
+
+    def __init__(self, shift, factor, std, image_shape=None):
+        super().__init__()
+        self._shift = np.asarray(shift, dtype=np.float64)
+        for name, value in (("shift", shift), ("factor", factor), ("std", std)):
+            # A copy: the arrays may be a file mapped for reading (joblib).
+            own = torch.from_numpy(np.array(value, dtype=np.float32))
+            self.register_buffer(name, own)
+        self.image_shape = image_shape
+
+    @classmethod
+    def fit(cls, X: np.ndarray, kind: str | None, image_shape=None) -> Scaling:
+        """Learn the scaling of `X`.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Read in blocks.
+        kind : {"standard", "minmax", None}
+            ``"standard"``: each column to mean 0 and standard deviation 1 (a constant
+            column to 0). ``"minmax"``: all values together to [-1, 1]; the range of
+            uint8 is 0 to 255. None: left as they are.
+        image_shape : tuple of int or None
+        """
+        if kind == "minmax":
+            low, high = (0, 255) if X.dtype == np.uint8 else (X.min(), X.max())
+            span = (float(high) - float(low)) or 1.0
+            middle = (float(low) + float(high)) / 2
+            return cls([middle], [2 / span], [1.0], image_shape)
+        mean, std = _moments(X)
+        if kind is None:
+            return cls(np.zeros_like(mean), np.ones_like(std), std, image_shape)
+        # What rounding leaves of a constant column must not be blown up to noise.
+        varies = std > 1e-12 * np.abs(mean)
+        factor = np.where(varies, 1 / np.where(varies, std, 1), 0)
+        return cls(mean, factor, varies.astype(np.float64), image_shape)
+
+    def arguments(self) -> dict[str, np.ndarray]:
+        """Return the arrays that the constructor takes, to build it again."""
+        factor, std = self.factor.numpy(), self.std.numpy()
+        return {"shift": self._shift, "factor": factor, "std": std}
+
+    def centre(self, rows: np.ndarray) -> torch.Tensor:
+        """Make a tensor of raw rows, in the host's memory."""
+        if rows.dtype.kind in "iub" and rows.dtype.itemsize <= 2:
+            return torch.from_numpy(rows)
+        kind = np.float32 if rows.dtype == np.float32 else np.float64
+        centred = np.subtract(rows, self._shift.astype(kind), dtype=kind)
+        return torch.from_numpy(centred.astype(np.float32, copy=False))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Scale what `centre` gave to the network's float32 input."""
+        if x.is_floating_point():
+            x = x * self.factor
+        else:
+            x = (x.to(torch.float32) - self.shift) * self.factor
+        if self.image_shape is not None:
+            x = x.unflatten(1, self.image_shape).permute(0, 3, 1, 2)
+        return x
+
+
+def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation per column, in two passes over float64 blocks."""
+    size = max(1, _BLOCK // X.shape[1])
+    mean = sum(rows.sum(0, dtype=np.float64) for rows in chunks(X, size)) / len(X)
+    squares = sum(np.square(rows - mean).sum(0) for rows in chunks(X, size))
+    return np.asarray(mean), np.sqrt(np.asarray(squares) / len(X))
