@@ -33,7 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seeds", type=int, default=3, help="seeds 0 .. SEEDS - 1")
     run.add_argument("--minutes", type=float, help="end each deep fit after so long")
     run.add_argument("--curve", action="store_true", help="keep scores over steps")
-    run.add_argument("--set", nargs="*", type=_setting, default=[], metavar="NAME=VALUE")
+    run.add_argument(
+        "--set", nargs="*", type=_setting, default=[], metavar="NAME=VALUE"
+    )
     verbs.add_parser("table", help="print medians and spreads")
     return parser
 

@@ -157,7 +157,9 @@ def fit_one(method, data, seed, params, minutes, curve) -> dict:
     }
     if method in DEEP:
         row["score"] = model.score(X)
-        row["stopped"] = {k: float(v[-1]) for k, v in model.history_.items() if v.dtype.kind == "f"}
+        row["stopped"] = {
+            k: float(v[-1]) for k, v in model.history_.items() if v.dtype.kind == "f"
+        }
     if follow:
         row["curve"] = follow.points
     return {k: float(v) if isinstance(v, np.floating) else v for k, v in row.items()}

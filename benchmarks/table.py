@@ -33,7 +33,9 @@ def table(rows: list[dict]) -> str:
     for (data, method, setting), group in sorted(groups.items()):
         cells = [data, method, setting, str(len(group))]
         cells += [_spread([row.get(name) for row in group]) for name in _COLUMNS]
-        cells += [_middle([row[name] for row in group]) for name in ("steps", "seconds")]
+        cells += [
+            _middle([row[name] for row in group]) for name in ("steps", "seconds")
+        ]
         cells.append(_middle([row["peak_mb"] for row in group]))
         out.append("| " + " | ".join(cells) + " |")
     return "\n".join(out)
@@ -43,7 +45,9 @@ def _spread(values) -> str:
     if None in values:
         return ""
     low, middle, high = np.quantile(values, [0, 0.5, 1])
-    return f"{middle:.3f} ({low:.3f}-{high:.3f})" if len(values) > 1 else f"{middle:.3f}"
+    return (
+        f"{middle:.3f} ({low:.3f}-{high:.3f})" if len(values) > 1 else f"{middle:.3f}"
+    )
 
 
 def _middle(values) -> str:

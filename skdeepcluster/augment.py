@@ -88,7 +88,8 @@ def _interpolation(start, length, size: int) -> torch.Tensor:
 
 def random_resized_crop(x: torch.Tensor, net, **ranges) -> torch.Tensor:
     """Crop and enlarge each image; see `random_boxes` for the ranges."""
-    return resized_crop(x, random_boxes(len(x), *x.shape[2:], net, **ranges))
+    n, _, height, width = x.shape
+    return resized_crop(x, random_boxes(n, height, width, net, **ranges))
 
 
 def brightness(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,11 +25,11 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 from torch import nn
 
 from skdeepcluster.engine import (
-    Batches,
     Convergence,
     FitStopped,
     Net,
     chunks,
+    make_batches,
     one_training_at_a_time,
     resolve_device,
     seeded,
@@ -72,7 +72,7 @@ class DeepClusterer(
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "encoder": [nn.Module, callable, None],
         "image_shape": [tuple, list, None],
-        "scale": [StrOptions({"auto", "standard", "minmax"}), None],
+        "scale": [StrOptions({"auto", "standard", "common", "minmax"}), None],
         "transform_to": [StrOptions({"embedding", "distance", "proba"})],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "max_epochs": [
@@ -208,11 +208,7 @@ or (n_samples, height, width, channels)
         """Build scaling, networks, batches and optimizers."""
         seed = torch.initial_seed()
         generator = torch.Generator(device).manual_seed(seed)
-        image_shape = self._image_shape
-        kind = self.scale
-        if kind == "auto":
-            kind = "standard" if image_shape is None else "minmax"
-        scaling = Scaling.fit(X, kind, image_shape)
+        scaling = Scaling.fit(X, self.scale, self._image_shape)
         self._scale_state = scaling.arguments()
         self._description = self._describe(self._input_shape())
         self._model = self._build()
@@ -220,11 +216,11 @@ or (n_samples, height, width, channels)
         networks = {k: v for k, v in self._model.items() if k != "scaling"}
         for name, network in networks.items():
             # A user's encoder keeps the weights that it came with.
-            ours = network.head if name == "encoder" and self.encoder else network
-            xavier_normal_(ours, init)
+            ours = name != "encoder" or self.encoder is None
+            xavier_normal_(network if ours else network.get_submodule("head"), init)
         self._model.to(device)
-        scaling = self._model["scaling"]
-        batches = Batches(X, self.batch_size, scaling, generator, device)
+        scaling = self._scaling
+        batches = make_batches(X, self.batch_size, scaling, generator, device)
         self._chunk = _rows_per_chunk(X.shape[1], device)
         # Before any training, every cluster counts: what a callback's copy of the
         # estimator predicts with.
@@ -270,7 +266,9 @@ or (n_samples, height, width, channels)
 
     def _work_of_a_pass(self, net: Net) -> float:
         """Multiply-adds of one pass of a minibatch: lower bound, one per weight."""
-        n_weights = sum(p.numel() for n in net.networks.values() for p in n.parameters())
+        n_weights = sum(
+            p.numel() for n in net.networks.values() for p in n.parameters()
+        )
         return n_weights * net.batches.batch_size
 
     def _check_converged(self, net: Net) -> None:
@@ -279,8 +277,8 @@ or (n_samples, height, width, channels)
         fall = _fall(net.history[:, self._monitor])
         if fall > 10 * self.tol:
             warnings.warn(
-                f"{type(self).__name__} had not converged after {net.history[-1, 'step']} "
-                f"steps: {self._monitor} fell by {fall:.0%} over the last quarter of "
+                f"{type(self).__name__} had not converged after {net.n_steps} steps: "
+                f"{self._monitor} fell by {fall:.0%} over the last quarter of "
                 "them. Raise max_epochs.",
                 ConvergenceWarning,
                 stacklevel=3,
@@ -292,7 +290,7 @@ or (n_samples, height, width, channels)
         for name, value in _progress(net).items():
             setattr(self, name, value)
         raw = np.empty(len(X), dtype=np.int64)
-        sums, done = 0.0, 0
+        sums, done = np.zeros((self.n_clusters, 1)), 0
         for embedding, logits in self._infer(X):
             part = logits.argmax(1)
             raw[done : done + len(part)] = part
@@ -318,10 +316,12 @@ or (n_samples, height, width, channels)
         """Mean input of each cluster, in the shape and units of the input."""
         sums = np.zeros((self.n_clusters_, X.shape[1]))
         size = max(1, 2**21 // X.shape[1])
-        for labels, rows in zip(chunks(self.labels_, size), chunks(X, size), strict=True):
+        for labels, rows in zip(
+            chunks(self.labels_, size), chunks(X, size), strict=True
+        ):
             sums += _one_hot(labels, self.n_clusters_).T @ rows
         centers = (sums / counts).astype(X.dtype if X.dtype.kind == "f" else np.float32)
-        return centers.reshape(len(centers), *(self._row_shape or centers.shape[1:]))
+        return centers.reshape(len(centers), *(self._row_shape or (X.shape[1],)))
 
     # -- input ------------------------------------------------------------------------
 
@@ -329,7 +329,7 @@ or (n_samples, height, width, channels)
         """Validate; return 2-D rows, without a copy where the input allows it."""
         if isinstance(X, list | tuple):
             X = np.asarray(X)
-        shape = getattr(X, "shape", ())
+        shape: tuple[int, ...] = tuple(getattr(X, "shape", ()))
         if fitting:
             self._image_shape, self._row_shape = self._image_shape_of(shape)
         elif len(shape) > 2 or (self._image_shape and len(shape) == 2):
@@ -409,7 +409,7 @@ or (n_samples, height, width, channels)
         products round differently for different heights, and a row's result must not
         depend on what else is predicted with it.
         """
-        scaling = self._model["scaling"]
+        scaling = self._scaling
         buffer = np.zeros((self._chunk, X.shape[1]), dtype=X.dtype)
         for rows in chunks(X, self._chunk):
             n = len(rows)
@@ -529,6 +529,11 @@ or (n_samples, height, width, channels)
 
     # -- state ------------------------------------------------------------------------
 
+    @property
+    def _scaling(self) -> Scaling:
+        """Scaling of the last fit, on the device."""
+        return cast(Scaling, self._model["scaling"])
+
     def _build(self) -> nn.ModuleDict:
         """Scaling and networks of the last fit, without their weights."""
         networks = self._networks(**self._description)
@@ -574,8 +579,8 @@ def _three(shape) -> tuple[int, int, int]:
 
 def _rows_per_chunk(n_features: int, device: torch.device) -> int:
     """Rows that inference takes at once: about 64k values on a CPU, 1M on a GPU."""
-    values = 2**16 if device.type == "cpu" else 2**20
-    return 2 ** int(np.clip(math.log2(values / n_features), 5, 10 if values < 2**20 else 14))
+    values, most = (2**16, 2**10) if device.type == "cpu" else (2**20, 2**14)
+    return int(np.clip(2 ** int(math.log2(max(1, values / n_features))), 32, most))
 
 
 def _one_hot(labels: np.ndarray, n_clusters: int) -> sparse.csr_array:

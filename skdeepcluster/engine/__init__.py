@@ -1,7 +1,7 @@
 """Training: networks, optimizers, minibatches, phases. Knows nothing of clustering."""
 
 from skdeepcluster.engine.callbacks import Convergence, TimeLimit
-from skdeepcluster.engine.data import Batches, chunks
+from skdeepcluster.engine.data import Batches, ResidentBatches, chunks, make_batches
 from skdeepcluster.engine.net import FitStopped, Net
 from skdeepcluster.engine.runtime import (
     one_training_at_a_time,
@@ -15,8 +15,10 @@ __all__ = [
     "Convergence",
     "FitStopped",
     "Net",
+    "ResidentBatches",
     "TimeLimit",
     "chunks",
+    "make_batches",
     "one_training_at_a_time",
     "resolve_device",
     "seeded",

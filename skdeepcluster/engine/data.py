@@ -18,8 +18,27 @@ def chunks(X: np.ndarray, size: int) -> Iterator[np.ndarray]:
         yield X[start : start + size]
 
 
+def make_batches(
+    X: np.ndarray,
+    batch_size: int,
+    scaling: Any,
+    generator: torch.Generator,
+    device: torch.device,
+) -> Batches:
+    """Return minibatches of `X` from where they are read fastest.
+
+    On an accelerator the array moves there, if it takes at most half of the free
+    memory. On a CPU the rows are gathered from where they lie, without any copy.
+    """
+    fits = device.type != "cpu"
+    if device.type == "cuda":
+        fits = X.nbytes <= _RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+    kind = ResidentBatches if fits else Batches
+    return kind(X, batch_size, scaling, generator, device)
+
+
 class Batches:
-    """Fresh minibatches of an array, without end.
+    """Fresh minibatches of an array in memory or in a memmap, without end.
 
     Every pass goes through a new random order; the rows that do not fill a last batch
     are left to a later pass, as a batch of one breaks batch normalisation. The array
@@ -28,8 +47,7 @@ class Batches:
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, ...)
-        In memory or a memmap.
+    X : ndarray of shape (n_samples, n_features)
     batch_size : int
         Rows of a batch; at most ``n_samples`` are taken.
     scaling : module
@@ -38,10 +56,6 @@ class Batches:
     generator : torch.Generator
         Source of the random order, on `device`.
     device : torch.device
-    resident : bool or "auto", default="auto"
-        Whether the array is kept on the device. ``"auto"``: on an accelerator, if it
-        takes at most half of the free memory. On a CPU the rows are gathered from
-        where they lie, which needs no copy at all.
     """
 
     def __init__(
@@ -51,70 +65,64 @@ class Batches:
         scaling: Any,
         generator: torch.Generator,
         device: torch.device,
-        resident: bool | str = "auto",
     ):
         self.n_samples = len(X)
         self.batch_size = min(batch_size, self.n_samples)
         self.scaling = scaling
         self.generator = generator
         self.device = device
-        if resident == "auto":
-            resident = device.type != "cpu" and self._fits(X)
-        self.X: np.ndarray | torch.Tensor = self._upload(X) if resident else X
-        # Position within the random order. On the device it is a tensor, so that a
-        # captured step goes on to new rows each time it is replayed.
-        self._offsets = torch.arange(self.batch_size, device=device)
-        self._usable = self.n_samples - self.n_samples % self.batch_size
-        self._position: int | torch.Tensor = (
-            torch.zeros((), dtype=torch.int64, device=device) if resident else 0
-        )
-        self._order: np.ndarray | torch.Tensor = np.empty(0, dtype=np.int64)
+        self._take(X)
         self.shuffle()
 
     def __len__(self) -> int:
         """Number of whole batches in a pass over the data."""
         return self.n_samples // self.batch_size
 
-    def _fits(self, X: np.ndarray) -> bool:
-        if self.device.type != "cuda":
-            return True  # mps shares the host's memory
-        return X.nbytes <= _RESIDENT_SHARE * torch.cuda.mem_get_info(self.device)[0]
+    def _take(self, X: np.ndarray) -> None:
+        self._X = X
 
-    def _upload(self, X: np.ndarray) -> torch.Tensor:
-        block = max(1, 2**24 // max(1, X[:1].nbytes))
-        parts = (self.scaling.centre(np.array(rows)) for rows in chunks(X, block))
-        return torch.cat([part.to(self.device) for part in parts])
+    def _new_order(self) -> torch.Tensor:
+        return torch.randperm(
+            self.n_samples, generator=self.generator, device=self.device
+        )
 
     def shuffle(self) -> None:
         """Start a new pass: a new order, from its first row on."""
-        order = torch.randperm(
-            self.n_samples, generator=self.generator, device=self.device
-        )
-        if isinstance(self.X, torch.Tensor):
-            if isinstance(self._order, torch.Tensor):
-                self._order.copy_(order)  # in place: a captured step reads this memory
-            else:
-                self._order = order
-            self._position.zero_()  # type: ignore[union-attr]
-        else:
-            self._order = order.cpu().numpy()
-            self._position = 0
+        self._order = self._new_order().cpu().numpy()
+        self._at = 0
 
     def draw(self) -> torch.Tensor:
-        """Return the next minibatch, scaled, on the device.
+        """Return the next minibatch, scaled, on the device."""
+        if self._at + self.batch_size > self.n_samples:
+            self.shuffle()
+        rows = self._X[self._order[self._at : self._at + self.batch_size]]
+        self._at += self.batch_size
+        return self.scaling(self.scaling.centre(rows).to(self.device))
 
-        A resident array is read with a position that lies on the device and wraps
-        around, so nothing here waits for the device; `shuffle` is called between
-        passes by the net.
-        """
-        if isinstance(self.X, torch.Tensor):
-            at = (self._position + self._offsets) % self._usable
-            rows = self.X.index_select(0, self._order.index_select(0, at))  # type: ignore[union-attr]
-            self._position += self.batch_size
-        else:
-            if self._position + self.batch_size > self.n_samples:
-                self.shuffle()
-            at = slice(self._position, self._position + self.batch_size)
-            rows = self.scaling.centre(self.X[self._order[at]]).to(self.device)
-            self._position += self.batch_size
-        return self.scaling(rows)
+
+class ResidentBatches(Batches):
+    """Minibatches of an array that lies on the device.
+
+    Its position within the order lies there too and wraps around, so that a draw
+    never waits for the device, and a captured step goes on to new rows each time it
+    is replayed. The net starts a new order after every epoch.
+    """
+
+    def _take(self, X: np.ndarray) -> None:
+        block = max(1, 2**24 // max(1, X[:1].nbytes))
+        parts = (self.scaling.centre(np.array(rows)) for rows in chunks(X, block))
+        self._rows = torch.cat([part.to(self.device) for part in parts])
+        self._index = torch.arange(self.n_samples, device=self.device)
+        self._offsets = torch.arange(self.batch_size, device=self.device)
+        self._start = torch.zeros((), dtype=torch.int64, device=self.device)
+
+    def shuffle(self) -> None:
+        """Start a new pass, in the same memory: a captured step reads it there."""
+        self._index.copy_(self._new_order())
+        self._start.zero_()
+
+    def draw(self) -> torch.Tensor:
+        """Return the next minibatch, scaled, without a word to the host."""
+        at = (self._start + self._offsets) % (len(self) * self.batch_size)
+        self._start += self.batch_size
+        return self.scaling(self._rows.index_select(0, self._index.index_select(0, at)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from skorch import NeuralNet
@@ -72,7 +71,7 @@ class Net(NeuralNet):
             compile=compile,
         )
         self.phase: str | None = None
-        self._n_steps = 0
+        self.n_steps = 0
         self._planned = 1
         self._steps_done = torch.zeros((), device=device)
         self._good: dict[str, torch.Tensor] = {}
@@ -169,10 +168,10 @@ class Net(NeuralNet):
             left -= n
             self.notify("on_epoch_begin", dataset_train=self.batches)
             losses = [self._one(step) for _ in range(n)]
-            self._n_steps += n
+            self.n_steps += n
             means = _means(losses)
             self.history.record("phase", phase)
-            self.history.record("step", self._n_steps)
+            self.history.record("step", self.n_steps)
             for name, value in means.items():
                 self.history.record(name, value)
             self._check_finite(means)
@@ -250,7 +249,7 @@ class Net(NeuralNet):
         self.restore()
         bad = ", ".join(k for k, v in means.items() if not abs(v) < float("inf"))
         raise FitStopped(
-            f"{bad or 'a network'} was no longer finite after {self._n_steps} steps; "
+            f"{bad or 'a network'} was no longer finite after {self.n_steps} steps; "
             "the last good state was kept. Lower learning_rate, or look for extreme "
             "values in X."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -35,7 +35,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     ValueError
         If the name is no device, or the device is not present on this machine.
     """
-    present = {
+    present: dict[str, Callable[[], bool]] = {
         "cuda": torch.cuda.is_available,
         "mps": torch.backends.mps.is_available,
         "cpu": lambda: True,

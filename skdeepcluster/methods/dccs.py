@@ -26,6 +26,8 @@ from skdeepcluster.networks import (
     mlp,
 )
 
+_LAYERS = ("hidden_layer_sizes", "critic_layer_sizes", "discriminator_layer_sizes")
+
 
 class DCCS(DeepClusterer):
     r"""Deep clustering with category-style representation.
@@ -57,6 +59,10 @@ class DCCS(DeepClusterer):
         default an MLP for tables, the paper's networks for images.
     hidden_layer_sizes : tuple of int, default=(512, 512)
         Hidden layers of the table encoder.
+    critic_layer_sizes : tuple of int, default=(1024, 512)
+        Hidden layers of the critic.
+    discriminator_layer_sizes : tuple of int, default=(1024, 512)
+        Hidden layers of the discriminator.
     n_style : int or "auto", default="auto"
         Dimensions of the style; "auto" is 50, for tables at most their columns (and at
         least 2).
@@ -98,7 +104,7 @@ class DCCS(DeepClusterer):
         Passes over the data, each batch used for one update; the paper's are up to
         3000. "auto": a budget of iterations (`n_critic` critic updates and one encoder
         update) that hardly depends on the number of rows: for tables 4 per row, at
-        least 150 and at most 4,000; for images at most 20,000.
+        least 150 and at most 2,000; for images at most 20,000.
     tol : float, default=0.01
         Stop when the critic's distance, averaged over 20 epochs, has not fallen by
         this share within `n_iter_no_change` epochs. 0 never stops.
@@ -106,10 +112,14 @@ class DCCS(DeepClusterer):
         See `tol`.
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of images given as rows.
-    scale : {"auto", "standard", "minmax"} or None, default="auto"
-        Scaling that is part of the model. "auto": columns of a table to mean 0 and
-        standard deviation 1, images to [-1, 1] (from 0...255 if uint8, else from
-        their own range). None: as they are; images must then lie in [-1, 1].
+    scale : {"auto", "standard", "common", "minmax"} or None, default="auto"
+        Scaling that is part of the model. "standard": each column to mean 0 and
+        standard deviation 1. "common": each column to mean 0, all divided by one
+        number, which keeps their proportions. "minmax": all values to [-1, 1] (from
+        0...255 if uint8, else from their own range). "auto": "minmax" for images;
+        "common" for tables where half of the columns span at least half of the widest
+        range, as pixels and embeddings do; else "standard". None: as they are; images
+        must then lie in [-1, 1].
     transform_to : {"embedding", "distance", "proba"}, default="embedding"
         What `transform` gives.
     device : str or torch.device, default="auto"
@@ -170,6 +180,8 @@ class DCCS(DeepClusterer):
     _parameter_constraints: dict = {
         **DeepClusterer._parameter_constraints,
         "hidden_layer_sizes": [tuple, list],
+        "critic_layer_sizes": [tuple, list],
+        "discriminator_layer_sizes": [tuple, list],
         "n_style": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
         "beta_mi": [Interval(Real, 0, None, closed="left")],
         "beta_adv": [Interval(Real, 0, None, closed="left")],
@@ -194,6 +206,8 @@ class DCCS(DeepClusterer):
         *,
         encoder=None,
         hidden_layer_sizes=(512, 512),
+        critic_layer_sizes=(1024, 512),
+        discriminator_layer_sizes=(1024, 512),
         n_style="auto",
         beta_mi=0.5,
         beta_adv=1.0,
@@ -224,6 +238,8 @@ class DCCS(DeepClusterer):
         self.n_clusters = n_clusters
         self.encoder = encoder
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.critic_layer_sizes = critic_layer_sizes
+        self.discriminator_layer_sizes = discriminator_layer_sizes
         self.n_style = n_style
         self.beta_mi = beta_mi
         self.beta_adv = beta_adv
@@ -252,11 +268,10 @@ class DCCS(DeepClusterer):
         self.verbose = verbose
 
     def _check_params(self):
-        if not all(isinstance(n, Integral) and n > 0 for n in self.hidden_layer_sizes):
-            raise ValueError(
-                "hidden_layer_sizes must be positive integers; got "
-                f"{self.hidden_layer_sizes!r}."
-            )
+        for name in _LAYERS:
+            sizes = getattr(self, name)
+            if not all(isinstance(n, Integral) and n > 0 for n in sizes):
+                raise ValueError(f"{name} must be positive integers; got {sizes!r}.")
         for name in ("noise", "swap"):
             low_high = getattr(self, name)
             if len(low_high) != 2 or not 0 <= low_high[0] <= low_high[1]:
@@ -292,13 +307,14 @@ class DCCS(DeepClusterer):
             "input_shape": tuple(input_shape),
             "n_clusters": int(self.n_clusters),
             "n_style": int(n_style),
-            "hidden": [int(n) for n in self.hidden_layer_sizes],
+            "layers": [[int(n) for n in getattr(self, name)] for name in _LAYERS],
             "encoder": self.encoder,
         }
 
     @staticmethod
-    def _networks(input_shape, n_clusters, n_style, hidden, encoder):
+    def _networks(input_shape, n_clusters, n_style, layers, encoder):
         n_code = n_style + n_clusters
+        hidden, critic, discriminator = layers
         if encoder is not None:
             Q = CustomEncoder(encoder, input_shape, n_code)
         elif len(input_shape) == 1:
@@ -309,13 +325,13 @@ class DCCS(DeepClusterer):
             Q = ResidualEncoder(input_shape, n_code)
         return {
             "encoder": Q,
-            "discriminator": mlp(Q.n_activation + n_code, (1024, 512), 1),
-            "critic": mlp(n_code, (1024, 512), 1),
+            "discriminator": mlp(Q.n_activation + n_code, discriminator, 1),
+            "critic": mlp(n_code, critic, 1),
         }
 
     def _optimizers(self):
         adam = functools.partial(
-            torch.optim.Adam, lr=self.learning_rate, betas=(0.5, 0.9)
+            torch.optim.Adam, lr=self.learning_rate, betas=(0.5, 0.9), fused=True
         )
         return {
             "encoder": (adam, ["encoder", "discriminator"]),
@@ -330,7 +346,7 @@ class DCCS(DeepClusterer):
 
     def _budget(self, n_samples):
         is_table = self._image_shape is None
-        return int(np.clip(4 * n_samples, 150, 4_000 if is_table else 20_000))
+        return int(np.clip(4 * n_samples, 150, 2_000 if is_table else 20_000))
 
     def _train(self, net):
         prior = np.ones(self.n_clusters)
@@ -394,7 +410,7 @@ class DCCS(DeepClusterer):
         if callable(self.augmentation):
             return self.augmentation(x)
         if x.ndim == 2:
-            std = self._model["scaling"].std
+            std = self._scaling.std
             return augment.corrupt(x, net, std, tuple(self.noise), tuple(self.swap))
         flip = self.horizontal_flip
         x = augment.random_resized_crop((x + 1) / 2, net)

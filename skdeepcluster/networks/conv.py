@@ -40,9 +40,7 @@ class ConvEncoder(nn.Module):
                 nn.LeakyReLU(0.2),
             ]
 
-        self.body = nn.Sequential(
-            *halve(channels, 64), *halve(64, 128), nn.Flatten()
-        )
+        self.body = nn.Sequential(*halve(channels, 64), *halve(64, 128), nn.Flatten())
         for _ in range(2):
             sides = [(side + 2 * padding - 4) // 2 + 1 for side in sides]
         self.n_activation = 128 * math.prod(sides)

@@ -29,6 +29,10 @@ class Scaling(nn.Module):
         shape (n, channels, height, width).
     """
 
+    shift: torch.Tensor
+    factor: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, shift, factor, std, image_shape=None):
         super().__init__()
         self._shift = np.asarray(shift, dtype=np.float64)
@@ -46,12 +50,18 @@ class Scaling(nn.Module):
         ----------
         X : ndarray of shape (n_samples, n_features)
             Read in blocks.
-        kind : {"standard", "minmax", None}
+        kind : {"auto", "standard", "common", "minmax", None}
             ``"standard"``: each column to mean 0 and standard deviation 1 (a constant
-            column to 0). ``"minmax"``: all values together to [-1, 1]; the range of
-            uint8 is 0 to 255. None: left as they are.
+            column to 0). ``"common"``: each column to mean 0, all of them divided by
+            one number, so that their mean variance is 1. ``"minmax"``: all values
+            together to [-1, 1]; the range of uint8 is 0 to 255. None: left as they
+            are. ``"auto"``: ``"minmax"`` for images; ``"common"`` for tables whose
+            columns look like one kind of measurement (pixels, an embedding), where
+            half of them span at least half of the widest range; else ``"standard"``.
         image_shape : tuple of int or None
         """
+        if kind == "auto" and image_shape is not None:
+            kind = "minmax"
         if kind == "minmax":
             low, high = (0, 255) if X.dtype == np.uint8 else (X.min(), X.max())
             span = (float(high) - float(low)) or 1.0
@@ -62,8 +72,14 @@ class Scaling(nn.Module):
             return cls(np.zeros_like(mean), np.ones_like(std), std, image_shape)
         # What rounding leaves of a constant column must not be blown up to noise.
         varies = std > 1e-12 * np.abs(mean)
-        factor = np.where(varies, 1 / np.where(varies, std, 1), 0)
-        return cls(mean, factor, varies.astype(np.float64), image_shape)
+        if kind == "auto":
+            kind = "common" if _is_common_scale(X) else "standard"
+        if kind == "common" and varies.any():
+            unit = np.full_like(std, np.sqrt(np.square(std[varies]).mean()))
+        else:
+            unit = np.where(varies, std, 1)
+        factor = varies / unit
+        return cls(mean, factor, std * factor, image_shape)
 
     def arguments(self) -> dict[str, np.ndarray]:
         """Return the arrays that the constructor takes, to build it again."""
@@ -87,6 +103,12 @@ class Scaling(nn.Module):
         if self.image_shape is not None:
             x = x.unflatten(1, self.image_shape).permute(0, 3, 1, 2)
         return x
+
+
+def _is_common_scale(X: np.ndarray) -> bool:
+    """Whether half of the columns span at least half of the widest range."""
+    span = X.max(0).astype(np.float64) - X.min(0)
+    return bool(np.median(span[span > 0]) >= span.max() / 2) if span.any() else True
 
 
 def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,125 @@
+"""Augmentations against Pillow, and the ranges and rates that they promise."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageEnhance
+
+from skdeepcluster import augment
+
+
+@pytest.fixture
+def photos():
+    """Smooth random RGB images with values in [0, 1]."""
+    x = torch.rand(6, 3, 9, 7, generator=torch.Generator().manual_seed(0))
+    return torch.nn.functional.interpolate(x, (36, 28), mode="bicubic").clamp(0, 1)
+
+
+def as_pillow(channel):
+    return Image.fromarray(channel.numpy().astype(np.float32), mode=None)
+
+
+def test_resized_crop_equals_pillow(photos):
+    boxes = torch.tensor([[3, 5, 20, 17], [0, 0, 36, 28], [16, 8, 20, 20.0]])
+    ours = augment.resized_crop(photos[:3, :1], boxes)
+    for image, box, got in zip(photos[:3, 0], boxes, ours[:, 0], strict=True):
+        top, left, height, width = box.int().tolist()
+        crop = as_pillow(image[top : top + height, left : left + width])
+        expected = np.asarray(crop.resize((28, 36), Image.Resampling.BILINEAR))
+        np.testing.assert_allclose(got.numpy(), expected, atol=1e-5)
+
+
+def test_pixels_outside_the_box_have_no_part(photos):
+    boxes = torch.tensor([[4.0, 4, 12, 12]])
+    x = photos[:1]
+    changed = torch.full_like(x, 7.0)
+    changed[:, :, 4:16, 4:16] = x[:, :, 4:16, 4:16]
+    assert torch.equal(
+        augment.resized_crop(x, boxes), augment.resized_crop(changed, boxes)
+    )
+
+
+def test_boxes_have_the_promised_area_and_aspect(draws):
+    top, left, h, w = augment.random_boxes(20_000, 28, 28, draws).unbind(1)
+    assert (top >= 0).all() and (top + h <= 28).all()
+    assert (left >= 0).all() and (left + w <= 28).all()
+    area, aspect = h * w / 28**2, w / h
+    # Whole pixels: half a pixel of each side is left to rounding.
+    assert 0.36 < area.min() < 0.41 and area.max() == 1
+    assert 0.70 < aspect.min() < 0.75 and 1.33 < aspect.max() < 1.43
+    # Uniform area below the corner where wide boxes no longer fit.
+    inside = area[area < 0.7]
+    assert ((inside < 0.55).float().mean() - 0.5).abs() < 0.03
+    # Each box of its own, at its own place.
+    assert len(torch.unique(torch.stack([top, left, h, w], 1), dim=0)) > 2_000
+
+
+def test_grey_equals_pillow(photos):
+    ours = augment.to_grey(photos)[0, 0] * 255
+    rgb = (photos[0] * 255).round().byte().permute(1, 2, 0).numpy()
+    expected = np.asarray(Image.fromarray(rgb).convert("L"), dtype=float)
+    np.testing.assert_allclose(ours.numpy(), expected, atol=1.5)
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.4])
+@pytest.mark.parametrize("kind", ["brightness", "contrast"])
+def test_jitter_equals_pillow(photos, kind, factor):
+    x = augment.to_grey(photos)
+    rounded = (x * 255).round()
+    ours = getattr(augment, kind)(rounded / 255, torch.full((6, 1, 1, 1), factor))
+    enhance = {"brightness": ImageEnhance.Brightness, "contrast": ImageEnhance.Contrast}
+    for got, image in zip(ours[:, 0], rounded[:, 0], strict=True):
+        pillow = Image.fromarray(image.byte().numpy())
+        expected = np.asarray(enhance[kind](pillow).enhance(factor), dtype=float)
+        # 8-bit operations round the mean and the result.
+        np.testing.assert_allclose(got.numpy() * 255, expected, atol=1.6)
+
+
+def test_jitter_draws_both_orders_and_the_full_range(draws):
+    x = torch.full((4_000, 1, 2, 2), 0.5)
+    x[:, :, 0] = 0.4
+    y = augment.colour_jitter(x, draws)
+    level, spread = y.mean((1, 2, 3)), y[:, 0, 1, 0] - y[:, 0, 0, 0]
+    assert 0.26 < level.min() < 0.28 and 0.62 < level.max() < 0.64
+    # Brightness and contrast both scale the spread: 0.1 * 0.6 ** 2 ... 1.4 ** 2.
+    assert 0.035 < spread.min() < 0.045 and 0.17 < spread.max() < 0.197
+
+
+def test_one_draw_per_sample(draws):
+    x = torch.rand(1, 3, 12, 12).expand(50, -1, -1, -1)
+    for change in (
+        augment.random_resized_crop,
+        augment.colour_jitter,
+        augment.permute_channels,
+    ):
+        assert len(torch.unique(change(x, draws).flatten(1), dim=0)) > 4
+
+
+def test_flip_half_of_the_images_whole(draws):
+    x = torch.rand(1, 1, 4, 5).expand(2_000, -1, -1, -1)
+    y = augment.horizontal_flip(x, draws)
+    flipped = (y == x.flip(3)).flatten(1).all(1)
+    assert ((y == x).flatten(1).all(1) ^ flipped).all()
+    assert abs(flipped.float().mean() - 0.5) < 0.05
+
+
+def test_channels_are_permuted_without_loss(draws):
+    x = torch.rand(40, 3, 4, 4)
+    y = augment.permute_channels(x, draws)
+    assert torch.equal(x.sort(1).values, y.sort(1).values)
+    assert not torch.equal(x, y)
+
+
+def test_corruption_takes_entries_of_the_same_column(draws):
+    x = torch.arange(200.0)[:, None] + 1000 * torch.arange(5)
+    y = augment.corrupt(x, draws, torch.zeros(5), noise=(0, 0), swap=(0.2, 0.2))
+    assert ((y // 1000) == torch.arange(5)).all()
+    assert 0.15 < (y != x).float().mean() < 0.25
+
+
+def test_corruption_adds_noise_in_units_of_each_column(draws):
+    std = torch.tensor([0.0, 1.0, 10.0])
+    y = augment.corrupt(torch.zeros(20_000, 3), draws, std, (0.1, 0.3), (0, 0))
+    # The share is uniform in [0.1, 0.3]: its root mean square is 0.2082.
+    expected = np.sqrt((0.3**3 - 0.1**3) / (3 * 0.2)) * std
+    torch.testing.assert_close(y.std(0), expected.float(), rtol=0.03, atol=0)

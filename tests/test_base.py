@@ -1,0 +1,488 @@
+"""The contract that all estimators share, shown on DCCS."""
+
+import copy
+import pickle
+import threading
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import adjusted_rand_score
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
+from torch import nn
+
+from skdeepcluster import DCCS
+from skdeepcluster.base import _rows_per_chunk
+from tests.conftest import QUICK
+
+
+def quick(n_clusters=3, **params):
+    return DCCS(n_clusters, **{**QUICK, **params})
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine(as_frame=True).data
+
+
+@pytest.fixture(scope="module")
+def fitted(wine):
+    return quick(max_epochs=40).fit(wine)
+
+
+# -- what a fit gives -----------------------------------------------------------------
+
+
+def test_labels_probabilities_and_centres_agree(fitted, wine):
+    assert np.array_equal(fitted.predict(wine), fitted.labels_)
+    proba = fitted.predict_proba(wine)
+    assert proba.shape == (178, fitted.n_clusters_) and proba.dtype == np.float32
+    np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-5)
+    assert np.array_equal(proba.argmax(1), fitted.labels_)
+    assert np.array_equal(np.unique(fitted.labels_), np.arange(fitted.n_clusters_))
+    for k, center in enumerate(fitted.cluster_centers_):
+        mean = wine[fitted.labels_ == k].mean().to_numpy()
+        np.testing.assert_allclose(center, mean, rtol=1e-6)
+
+
+def test_fitted_attributes(fitted, wine):
+    assert list(fitted.feature_names_in_) == list(wine.columns)
+    assert fitted.n_features_in_ == 13
+    history = fitted.history_
+    assert {"wasserstein", "mutual_information", "augmentation", "loss"} < set(history)
+    assert fitted.n_iter_ == history["step"][-1] == 40
+    assert len(pd.DataFrame(history)) == 40
+
+
+@pytest.mark.parametrize("kind", ["embedding", "distance", "proba"])
+def test_transform_to(fitted, wine, kind):
+    model = copy.deepcopy(fitted).set_params(transform_to=kind)
+    out = model.transform(wine)
+    assert out.shape[1] == len(model.get_feature_names_out())
+    assert out.dtype == np.float32
+    if kind == "distance":
+        embedding = fitted.transform(wine)
+        for k in range(model.n_clusters_):
+            center = embedding[model.labels_ == k].mean(0)
+            expected = np.linalg.norm(embedding - center, axis=1)
+            np.testing.assert_allclose(out[:, k], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_score_is_information_in_nats(fitted, wine):
+    assert 0 < fitted.score(wine) <= np.log(3)
+
+
+def test_rows_do_not_depend_on_their_company(fitted, wine):
+    X = np.tile(wine.to_numpy(), (30, 1))
+    X = X * np.random.default_rng(0).uniform(0.9, 1.1, X.shape)
+    whole = fitted.transform(X)
+    for size in (1, 7, 600):
+        part = fitted.transform(X[:size])
+        np.testing.assert_allclose(part, whole[:size], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        fitted.transform(X[::-1])[::-1], whole, rtol=1e-5, atol=1e-7
+    )
+
+
+# -- kinds of input -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.int64, bool, np.float16])
+def test_dtypes(dtype, blobs):
+    X = (blobs * 3).astype(dtype)
+    model = quick(2).fit(X)
+    assert np.array_equal(model.predict(X), model.labels_)
+
+
+def test_lists_and_foreign_byte_order_are_the_same_data(blobs):
+    labels = quick().fit(blobs).labels_
+    assert np.array_equal(quick().fit(blobs.tolist()).labels_, labels)
+    assert np.array_equal(quick().fit(blobs.astype(">f8")).labels_, labels)
+
+
+def test_polars_like_frames_are_taken(blobs):
+    class Frame:  # a data frame of another library: columns and __array__
+        columns = ["a", "b"]
+        shape = blobs.shape
+
+        def __array__(self, dtype=None, copy=None):
+            return np.asarray(blobs, dtype=dtype)
+
+    assert quick().fit(Frame()).labels_.shape == (90,)
+
+
+def test_images_in_every_form(images):
+    model = quick().fit(images)
+    rows = images.reshape(60, -1)
+    assert model.cluster_centers_.shape[1:] == (8, 8)
+    assert np.array_equal(model.predict(rows), model.labels_)
+    as_rows = quick(image_shape=(8, 8)).fit(rows)
+    assert np.array_equal(as_rows.labels_, model.labels_)
+    assert as_rows.cluster_centers_.shape[1:] == (64,)
+    with_channel = quick().fit(images[..., None])
+    assert np.array_equal(with_channel.labels_, model.labels_)
+    colour = quick().fit(np.repeat(images[..., None], 3, axis=3))
+    assert colour.cluster_centers_.shape[1:] == (8, 8, 3)
+
+
+def test_images_in_a_pipeline(images):
+    rows = images.reshape(60, -1)
+    pipeline = make_pipeline(quick(image_shape=(8, 8)), KMeans(3, random_state=0))
+    assert pipeline.fit_predict(rows).shape == (60,)
+
+
+def test_memmap_is_read_in_place(tmp_path, images):
+    np.save(tmp_path / "x.npy", images)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    model = quick().fit(mapped)
+    assert np.array_equal(model.labels_, quick().fit(images).labels_)
+
+
+def test_scaling_is_part_of_the_model(wine):
+    model = quick().fit(wine)
+    units = np.geomspace(1e-4, 1e4, 13)
+    other = quick().fit(wine * units + 100 * units)
+    assert adjusted_rand_score(model.labels_, other.labels_) == 1
+
+
+def test_common_scale_keeps_the_proportions_of_pixels(images):
+    rows = images.reshape(60, -1)[:, 1:7]
+    model = quick().fit(rows)
+    factor = model._scaling.factor
+    assert (factor == factor[0]).all()
+    x = model._scaling(model._scaling.centre(rows))
+    assert x.var(0, unbiased=False).mean().item() == pytest.approx(1, rel=1e-4)
+
+
+# -- bad input ------------------------------------------------------------------------
+
+
+def with_value(X, value):
+    X = X.astype(type(value)) if isinstance(value, complex) else X.copy()
+    X[3, 1] = value
+    return X
+
+
+X2 = load_iris().data
+
+
+@pytest.mark.parametrize(
+    "X, message",
+    [
+        (with_value(X2, np.nan), "Input X contains NaN"),
+        (with_value(X2, np.inf), "Input X contains infinity"),
+        (with_value(X2, 1j), "Complex data not supported"),
+        (X2.astype(str).astype(object)[:, :1] + "cm", "could not convert string"),
+        (np.empty((0, 4)), r"Found array with 0 sample\(s\)"),
+        (np.empty((10, 0)), r"Found array with 0 feature\(s\)"),
+        (X2[:1], r"1 sample\(s\).*while a minimum of 2 is required"),
+        (X2[:2], "n_samples=2 should be >= n_clusters=3"),
+        (X2[:, 0], "Expected 2D array, got 1D array"),
+        (np.zeros((9, 3, 3, 1, 1)), "got 5 dimensions"),
+        (np.zeros((9, 3, 3)), "at least 4 pixels"),
+    ],
+)
+def test_bad_data(X, message):
+    with pytest.raises(ValueError, match=message):
+        quick().fit(X)
+
+
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"n_clusters": 0}, "'n_clusters' parameter of DCCS must be an int"),
+        ({"learning_rate": -1e-3}, "'learning_rate' parameter of DCCS must be a float"),
+        ({"max_epochs": "many"}, "'max_epochs' parameter"),
+        ({"device": "abacus"}, "device='abacus' is not a device"),
+        ({"image_shape": (2, 3)}, r"image_shape=\(2, 3\) has 6 values, but X has 4"),
+        ({"image_shape": (2,)}, r"image_shape must be \(height, width\)"),
+        ({"encoder": nn.Linear(3, 2)}, "encoder does not accept a batch of shape"),
+        ({"encoder": nn.LSTM(4, 2)}, "encoder must return a tensor of shape"),
+        ({"cluster_prior": [0.5, 0.5]}, "cluster_prior must hold n_clusters=3"),
+        ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes must be positive"),
+        ({"noise": (0.3, 0.1)}, "noise must be a range"),
+    ],
+)
+def test_bad_parameters_before_any_training(params, message, monkeypatch):
+    monkeypatch.setattr(DCCS, "_train", lambda *_: pytest.fail("trained"))
+    with pytest.raises(ValueError, match=message):
+        quick(**params).fit(X2)
+
+
+def test_bad_callbacks():
+    with pytest.raises(TypeError, match="must be skorch callbacks"):
+        quick(callbacks=[print]).fit(X2)
+
+
+def test_bad_data_at_predict(fitted, wine, images):
+    with pytest.raises(ValueError, match="X has 12 features, but DCCS is expecting 13"):
+        fitted.predict(wine.to_numpy()[:, 1:])
+    with pytest.raises(ValueError, match="feature names should match"):
+        fitted.predict(wine.rename(columns={"ash": "soot"}))
+    with pytest.raises(ValueError, match="was fitted on a table"):
+        fitted.predict(np.zeros((2, 13, 1)))
+    with pytest.raises(ValueError, match=r"was fitted on images of shape \(8, 8, 1\)"):
+        quick().fit(images).predict(np.zeros((2, 16, 4)))
+    with pytest.raises(NotFittedError, match="DCCS instance is not fitted yet"):
+        quick().predict(X2)
+
+
+# -- convergence, interruption --------------------------------------------------------
+
+
+class At(Callback):
+    """Do something once, at the end of an epoch."""
+
+    def __init__(self, epoch, do):
+        self.epoch, self.do = epoch, do
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == self.epoch:
+            self.do(net)
+
+
+def test_not_finite_warns_and_stays_usable(blobs):
+    with pytest.warns(
+        ConvergenceWarning, match="no longer finite.*Lower learning_rate"
+    ):
+        model = quick(learning_rate=1e30, max_epochs=3).fit(blobs)
+    assert np.isfinite(model.predict_proba(blobs)).all()
+    assert all(np.isfinite(w).all() for w in model.__getstate__()["_weights"].values())
+
+
+def test_empty_clusters_warn_and_are_dropped(blobs):
+    def starve(net):
+        with torch.no_grad():
+            net.encoder_.head.bias[-1] = -1e4
+
+    with pytest.warns(ConvergenceWarning, match="of n_clusters=4 clusters are empty"):
+        model = quick(4, max_epochs=2, callbacks=[At(2, starve)]).fit(blobs)
+    k = model.n_clusters_
+    assert k < 4
+    assert model.predict_proba(blobs).shape == (90, k)
+    assert model.cluster_centers_.shape == (k, 2)
+    assert np.array_equal(np.unique(model.labels_), np.arange(k))
+    assert np.array_equal(model.predict(blobs), model.labels_)
+
+
+def test_ctrl_c_propagates_and_leaves_a_usable_model(blobs):
+    def interrupt(net):
+        raise KeyboardInterrupt
+
+    model = quick(callbacks=[At(3, interrupt)])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(blobs)
+    assert model.n_iter_ == 3
+    assert np.array_equal(model.predict(blobs), model.labels_)
+
+
+def test_a_run_that_still_falls_warns(wine):
+    with pytest.warns(ConvergenceWarning, match="had not converged after 60 steps"):
+        DCCS(3, max_epochs=60, random_state=0).fit(wine)
+
+
+# -- seeds, threads, global state -----------------------------------------------------
+
+
+def global_state():
+    numpy = np.random.get_state()[1]  # noqa: NPY002 - the state that must not change
+    return numpy.tolist(), torch.get_rng_state().tolist(), torch.get_num_threads()
+
+
+def test_global_state_is_left_as_found(blobs):
+    for seed in (0, None, np.random.RandomState(0)):
+        before = global_state()
+        quick(random_state=seed).fit(blobs)
+        assert global_state() == before
+
+
+def test_same_seed_same_result_to_the_bit(blobs):
+    a, b, c = (quick(random_state=s).fit(blobs).transform(blobs) for s in (1, 1, 2))
+    assert np.array_equal(a, b) and not np.array_equal(a, c)
+
+
+@pytest.mark.parametrize("own", [None, nn.Sequential(nn.Linear(2, 9), nn.Dropout(0.5))])
+def test_fits_in_threads_equal_fits_in_turn(blobs, own):
+    models = [quick(random_state=s, encoder=own) for s in range(4)]
+    expected = [clone(m).fit(blobs).transform(blobs) for m in models]
+    threads = [threading.Thread(target=m.fit, args=(blobs,)) for m in models]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for model, transformed in zip(models, expected, strict=True):
+        assert np.array_equal(model.transform(blobs), transformed)
+
+
+def test_own_encoder_is_not_trained_in_place(blobs):
+    own = nn.Linear(2, 4)
+    before = own.weight.detach().clone()
+    model = quick(encoder=own).fit(blobs)
+    assert torch.equal(own.weight, before)
+    trained = model._model["encoder"].body.weight
+    assert not torch.equal(trained, before)
+    # It starts from its own weights, not from ours: a few small steps away.
+    assert (trained - before).abs().max() < 0.1
+
+
+def test_own_encoder_survives_pickle_and_later_changes(blobs):
+    model = quick(encoder=lambda_free_factory).fit(blobs)
+    model.set_params(encoder=None, hidden_layer_sizes=(3,))
+    again = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(again.predict(blobs), model.labels_)
+
+
+def lambda_free_factory(shape):
+    return nn.Linear(*shape, 6)
+
+
+# -- drop-in --------------------------------------------------------------------------
+
+
+def test_pipeline_grid_search_and_cross_validation(wine):
+    y = load_wine().target
+    labels = make_pipeline(StandardScaler(), quick()).fit_predict(wine)
+    assert labels.shape == (178,)
+    features = make_pipeline(quick(), LogisticRegression(max_iter=500))
+    scores = cross_validate(features, wine, y, cv=2)["test_score"]
+    assert np.isfinite(scores).all()
+    grid = {"dccs__n_style": [2, 5]}
+    found = [
+        GridSearchCV(
+            make_pipeline(StandardScaler(), quick()), grid, cv=2, n_jobs=n_jobs
+        ).fit(wine)
+        for n_jobs in (None, 2)
+    ]
+    for search in found:
+        assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    np.testing.assert_allclose(
+        *[search.cv_results_["mean_test_score"] for search in found], rtol=1e-4
+    )
+
+
+def test_pandas_in_and_out(wine):
+    out = quick().set_output(transform="pandas").fit_transform(wine)
+    assert list(out.columns)[:2] == ["dccs0", "dccs1"]
+    assert out.index.equals(wine.index)
+
+
+def test_pickle_joblib_and_copies_predict_the_same(fitted, wine, tmp_path):
+    joblib.dump(fitted, tmp_path / "model")
+    copies = [
+        pickle.loads(pickle.dumps(fitted)),
+        copy.deepcopy(fitted),
+        copy.copy(fitted),
+        joblib.load(tmp_path / "model"),
+        joblib.load(tmp_path / "model", mmap_mode="r"),
+    ]
+    for model in copies:
+        assert np.array_equal(model.predict_proba(wine), fitted.predict_proba(wine))
+
+
+def test_state_holds_no_tensors(fitted):
+    def walk(value):
+        assert not isinstance(value, torch.Tensor | nn.Module)
+        if isinstance(value, dict):
+            value = list(value.values())
+        if isinstance(value, list | tuple):
+            for item in value:
+                walk(item)
+
+    walk(fitted.__getstate__())
+
+
+def test_skops(fitted, wine, tmp_path):
+    skops = pytest.importorskip("skops.io")
+    skops.dump(fitted, tmp_path / "model.skops")
+    unknown = skops.get_untrusted_types(file=tmp_path / "model.skops")
+    assert unknown == ["skdeepcluster.methods.dccs.DCCS"]
+    model = skops.load(tmp_path / "model.skops", trusted=unknown)
+    assert np.array_equal(model.predict(wine), fitted.labels_)
+
+
+def test_html_repr_and_clone(fitted):
+    assert "DCCS" in fitted._repr_html_()
+    assert clone(fitted).get_params() == fitted.get_params()
+
+
+# -- scikit-learn's callbacks ---------------------------------------------------------
+
+
+def test_scikit_learn_callbacks_follow_the_epochs(wine):
+    callback = pytest.importorskip("sklearn.callback")
+
+    class Record:
+        max_propagation_depth = None
+
+        def __init__(self, stop_after=None):
+            self.ends, self.stop_after = [], stop_after
+
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
+            if context.task_name != "fit epoch":
+                return False
+            assert fitted_estimator.predict(X).shape == (178,)
+            self.ends.append(fitted_estimator.n_iter_)
+            return len(self.ends) == self.stop_after
+
+    record = Record()
+    pipeline = make_pipeline(StandardScaler(), quick())
+    pipeline.set_callbacks(record).fit(wine)
+    assert record.ends == [1, 2, 3, 4, 5]
+    stopping = Record(stop_after=2)
+    model = quick().set_callbacks(stopping).fit(wine)
+    assert model.n_iter_ == 2
+    monitor = callback.ScoringMonitor(scoring="adjusted_rand_score")
+    quick().set_callbacks(monitor).fit(wine, load_wine().target)
+    assert len(monitor.get_logs()) >= 1
+
+
+def test_progress_bar_in_a_search(wine):
+    callback = pytest.importorskip("sklearn.callback")
+    pytest.importorskip("rich")
+    search = GridSearchCV(quick(), {"n_style": [2]}, cv=2)
+    search.set_callbacks(callback.ProgressBar(max_propagation_depth=None)).fit(wine)
+    assert search.best_estimator_.n_iter_ == 5
+
+
+def test_nothing_prints_unless_verbose(blobs, capsys):
+    quick().fit(blobs)
+    assert capsys.readouterr() == ("", "")
+    quick(verbose=1).fit(blobs)
+    assert "wasserstein" in capsys.readouterr().out
+
+
+# -- memory ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_features", [2, 64, 784, 3 * 96 * 96])
+def test_chunks_are_bounded(n_features):
+    rows = _rows_per_chunk(n_features, torch.device("cpu"))
+    assert 32 <= rows <= 1024
+    assert rows * n_features <= max(2**16, 32 * n_features)
+
+
+def test_defaults_do_not_warn_of_anything_but_convergence(blobs):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        quick().fit(blobs).predict(blobs)

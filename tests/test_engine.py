@@ -1,0 +1,283 @@
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
+from torch import nn
+
+from skdeepcluster.engine import (
+    Batches,
+    Convergence,
+    FitStopped,
+    Net,
+    ResidentBatches,
+    resolve_device,
+    seeded,
+    threads_for,
+)
+from skdeepcluster.networks import Scaling
+
+CPU = torch.device("cpu")
+
+
+def batches(X, batch_size=4, kind=Batches):
+    scaling = Scaling.fit(X, None)
+    return kind(X, batch_size, scaling, torch.Generator().manual_seed(0), CPU)
+
+
+def two_networks(callbacks=None, kind=Batches):
+    """Networks a and b of one weight; optimizer "a" trains a, "both" trains both."""
+    X = np.arange(22, dtype=np.float32).reshape(11, 2)
+    net = Net(
+        {"a": nn.Linear(2, 1), "b": nn.Linear(1, 1)},
+        {
+            "a": (lambda p: torch.optim.SGD(p, lr=0.01), ["a"]),
+            "both": (lambda p: torch.optim.SGD(p, lr=0.01), ["a", "b"]),
+        },
+        batches(X, kind=kind),
+        generator=torch.Generator().manual_seed(0),
+        device=CPU,
+        callbacks=callbacks,
+    )
+    return net.initialize()
+
+
+def weights(net):
+    return {name: value.clone() for name, value in net.state().items()}
+
+
+def loss(net):
+    return net.b_(net.a_(net.draw())).square().mean()
+
+
+@pytest.mark.parametrize("kind", [Batches, ResidentBatches])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64, np.int64, bool])
+def test_every_row_once_per_pass(kind, dtype):
+    X = np.arange(12).reshape(12, 1).astype(dtype)
+    source = batches(X, 3, kind)
+    for _ in range(2):
+        drawn = torch.cat([source.draw() for _ in range(4)])
+        assert drawn.dtype == torch.float32
+        np.testing.assert_array_equal(np.sort(drawn.numpy()), X.astype(np.float32))
+        source.shuffle()
+
+
+@pytest.mark.parametrize("kind", [Batches, ResidentBatches])
+def test_passes_differ_in_order_and_batches_are_whole(kind):
+    source = batches(np.arange(11.0).reshape(11, 1), 4, kind)
+    passes = []
+    for _ in range(3):
+        drawn = [source.draw() for _ in range(len(source))]
+        assert [len(batch) for batch in drawn] == [4, 4]
+        passes.append(torch.cat(drawn).ravel().tolist())
+        source.shuffle()
+    assert len({tuple(p) for p in passes}) == 3
+
+
+def test_resident_bytes_stay_bytes():
+    source = batches(np.zeros((6, 4), dtype=np.uint8), 2, ResidentBatches)
+    assert source._rows.dtype == torch.uint8
+
+
+def test_batches_read_a_memmap_in_place(tmp_path):
+    X = np.arange(40, dtype=np.uint8).reshape(20, 2)
+    np.save(tmp_path / "x.npy", X)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    source = batches(mapped)
+    assert source._X is mapped
+    drawn = torch.cat([source.draw() for _ in range(5)])
+    np.testing.assert_array_equal(np.sort(drawn.numpy(), 0), X)
+
+
+def test_a_large_offset_leaves_before_precision_does():
+    x = np.random.default_rng(0).normal(size=(200, 1))
+    X = x + 1e9
+    scaling = Scaling.fit(X, "standard")
+    scaled = scaling(scaling.centre(X)).numpy()
+    np.testing.assert_allclose(scaled, (x - x.mean()) / x.std(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name, moved", [("a", {"a"}), ("both", {"a", "b"})])
+def test_descend_moves_only_its_own_parameters(name, moved):
+    net = two_networks()
+    before = weights(net)
+    net.descend(name, loss(net))
+    changed = {k[0] for k, v in net.state().items() if not torch.equal(v, before[k])}
+    assert changed == moved
+    with_gradient = {
+        n
+        for n in "ab"
+        for p in getattr(net, f"{n}_").parameters()
+        if p.grad is not None
+    }
+    assert with_gradient == moved
+
+
+def test_run_records_a_row_per_epoch_and_follows_progress():
+    net = two_networks()
+    seen = []
+
+    def step(net):
+        seen.append(net.progress.item())
+        return {"loss": net.descend("both", loss(net)), "seven": torch.tensor(7.0)}
+
+    net.run(step, n_steps=5, steps_per_epoch=2, phase="first")
+    net.run(step, n_steps=2, steps_per_epoch=2, phase="second")
+    assert seen == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 0, 0.5])
+    rows = net.history
+    assert rows[:, "phase"] == ["first"] * 3 + ["second"]
+    assert rows[:, "step"] == [2, 4, 5, 7]
+    assert rows[:, "seven"] == [7.0] * 4
+    assert all(isinstance(value, float) for value in rows[:, "loss"])
+
+
+def test_losses_are_read_once_per_epoch(monkeypatch):
+    """Nothing in a step may wait for the device."""
+    net = two_networks()
+    reads = []
+    for name in ("item", "tolist", "__bool__", "__float__", "cpu", "numpy"):
+        read = getattr(torch.Tensor, name)
+
+        def counted(self, *args, _read=read, _name=name, **kwargs):
+            reads.append(_name)
+            return _read(self, *args, **kwargs)
+
+        monkeypatch.setattr(torch.Tensor, name, counted)
+    counts = []
+    for n in (10, 50):
+        reads.clear()
+        net.run(
+            lambda net: {
+                "loss": net.descend(
+                    "both",
+                    torch.square(net.a_.bias).sum()
+                    + net.b_.bias.sum()
+                    + net.b_.weight.sum()
+                    + net.a_.weight.sum(),
+                )
+            },
+            n_steps=n,
+            steps_per_epoch=n,
+        )
+        counts.append(len(reads))
+    assert counts[0] == counts[1]
+
+
+def test_not_finite_goes_back_to_the_last_good_state():
+    net = two_networks()
+    states = []
+
+    def step(net):
+        states.append(weights(net))
+        value = net.descend("both", loss(net))
+        return {"loss": value * (float("nan") if len(states) == 5 else 1)}
+
+    with pytest.raises(FitStopped, match="loss was no longer finite after 6 steps"):
+        net.run(step, n_steps=10, steps_per_epoch=2)
+    # Epochs 1 and 2 were good: their end is the state before step 5.
+    for key, value in net.state().items():
+        assert torch.equal(value, states[4][key])
+
+
+def test_a_network_that_overflows_is_noticed_though_its_loss_is_finite():
+    net = two_networks()
+
+    def step(net):
+        value = net.descend("both", loss(net))
+        with torch.no_grad():
+            net.b_.weight.fill_(float("inf"))
+        return {"loss": value}
+
+    with pytest.raises(FitStopped, match="network"):
+        net.run(step, n_steps=2, steps_per_epoch=1)
+    assert net.b_.weight.isfinite().all()
+
+
+def run(net, n_steps=20):
+    step = lambda net: {"loss": net.descend("both", loss(net))}  # noqa: E731
+    net.run(step, n_steps=n_steps, steps_per_epoch=2)
+
+
+def test_skorch_callbacks_are_called_and_may_stop():
+    class Count(Callback):
+        batches = epochs = updates = 0
+
+        def on_batch_end(self, net, loss=None, **kwargs):
+            assert loss.ndim == 0
+            self.batches += 1
+
+        def on_epoch_end(self, net, **kwargs):
+            self.epochs += 1
+
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            assert all(p.grad is not None for _, p in named_parameters)
+            self.updates += 1
+
+    count = Count()
+    schedule = LRScheduler("StepLR", step_size=1, gamma=0.5)
+    net = two_networks([count, schedule, GradientNormClipping(1e-9)])
+    before = weights(net)
+    run(net, 6)
+    assert (count.batches, count.epochs, count.updates) == (6, 3, 6)
+    assert net.a_optimizer_.param_groups[0]["lr"] == pytest.approx(0.01 / 8)
+    for key, value in net.state().items():  # the clipped gradient moved next to nothing
+        torch.testing.assert_close(value, before[key], atol=1e-9, rtol=0)
+
+
+def test_early_stopping_is_a_stop_and_ctrl_c_is_not():
+    stop = EarlyStopping(
+        monitor="loss", patience=1, threshold=1e9, sink=lambda *_, **__: None
+    )
+    net = two_networks([stop])
+    with pytest.raises(FitStopped):
+        run(net)
+    assert len(net.history) < 10
+
+    class Person(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(two_networks([Person()]))
+
+
+@pytest.mark.parametrize(
+    "values, ends_after",
+    [
+        ([1.0] * 40, 11),  # flat from the start
+        (list(np.linspace(0.1, 5, 15)) + [5.0] * 40, 26),  # rises first, then flat
+        (list(np.geomspace(9, 0.1, 40)), None),  # falls all the time
+        ([-x for x in np.geomspace(1, 50, 40)], None),  # falls below zero
+    ],
+)
+def test_convergence_waits_for_the_fall_to_end(values, ends_after):
+    net = two_networks([Convergence("w", tol=0.01, window=10, smooth=1)])
+    left = iter(values)
+    net.run(
+        lambda net: {"w": torch.tensor(next(left))},
+        n_steps=len(values),
+        steps_per_epoch=1,
+    )
+    assert len(net.history) == (ends_after or len(values))
+    assert net.converged_ == (ends_after is not None)
+
+
+def test_random_state_and_threads_are_given_back():
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    with seeded(3), threads_for(10):
+        assert torch.get_num_threads() == 1
+        torch.rand(3)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99:1"])
+def test_unknown_device(device):
+    with pytest.raises(ValueError, match="not a device that torch knows"):
+        resolve_device(device)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_absent_device():
+    assert resolve_device("auto") == CPU or resolve_device("auto").type == "mps"
+    with pytest.raises(ValueError, match="not available on this machine"):
+        resolve_device("cuda")

@@ -1,0 +1,104 @@
+"""Each loss against a plain numpy reading of its equation, and one property."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import softmax
+
+from skdeepcluster.losses import (
+    categorical_kl,
+    gradient_penalty,
+    js_mutual_information,
+    wasserstein,
+)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def tensor(a):
+    return torch.from_numpy(np.asarray(a, dtype=np.float64))
+
+
+class QuadraticCritic:
+    """C(x) = x'Ax + b'x, whose gradient 2Ax + b is known (A symmetric)."""
+
+    def __init__(self, rng, d):
+        A = rng.normal(size=(d, d))
+        self.A, self.b = A + A.T, rng.normal(size=d)
+
+    def __call__(self, x):
+        return ((x @ tensor(self.A)) * x).sum(1, keepdim=True) + (
+            x @ tensor(self.b)
+        ).unsqueeze(1)
+
+    def numpy(self, x):
+        return ((x @ self.A) * x).sum(1) + x @ self.b
+
+    def gradient(self, x):
+        return 2 * x @ self.A + self.b
+
+
+def test_wasserstein_is_difference_of_means(rng):
+    critic = QuadraticCritic(rng, 4)
+    real, fake = rng.normal(size=(2, 30, 4))
+    expected = critic.numpy(real).mean() - critic.numpy(fake).mean()
+    got = wasserstein(critic, tensor(real), tensor(fake))
+    assert got.item() == pytest.approx(expected)
+
+
+def test_gradient_penalty_equals_its_equation(rng):
+    critic = QuadraticCritic(rng, 4)
+    real, fake = rng.normal(size=(2, 30, 4))
+    epsilon = rng.uniform(size=30)
+    between = epsilon[:, None] * real + (1 - epsilon[:, None]) * fake
+    slope = np.linalg.norm(critic.gradient(between), axis=1)
+    got = gradient_penalty(critic, tensor(real), tensor(fake), tensor(epsilon))
+    assert got.item() == pytest.approx(np.mean((slope - 1) ** 2))
+
+
+def test_gradient_penalty_of_a_unit_slope_is_zero(rng):
+    direction = np.array([0.6, 0.8])
+    real, fake = tensor(rng.normal(size=(2, 10, 2)))
+    epsilon = tensor(rng.uniform(size=10))
+    penalty = gradient_penalty(lambda x: x @ tensor(direction), real, fake, epsilon)
+    assert penalty.item() == pytest.approx(0)
+
+
+def test_gradient_penalty_reaches_the_critic_but_not_the_samples():
+    critic = torch.nn.Sequential(
+        torch.nn.Linear(3, 8), torch.nn.LeakyReLU(0.2), torch.nn.Linear(8, 1)
+    )
+    real, fake = torch.randn(2, 5, 3).requires_grad_()
+    gradient_penalty(critic, real, fake, torch.rand(5)).backward()
+    assert critic[0].weight.grad.abs().sum() > 0
+    assert real.grad is None
+
+
+def test_mutual_information_equals_its_equation(rng):
+    joint, marginal = rng.normal(size=(2, 20, 1))
+    sigmoid = 1 / (1 + np.exp(-np.stack([joint, marginal])))
+    expected = -np.mean([np.log(sigmoid[0]), np.log(1 - sigmoid[1])])
+    got = js_mutual_information(tensor(joint), tensor(marginal))
+    assert got.item() == pytest.approx(expected)
+
+
+def test_mutual_information_of_an_ignorant_discriminator_is_log_two():
+    zeros = torch.zeros(7, 1)
+    assert js_mutual_information(zeros, zeros).item() == pytest.approx(np.log(2))
+
+
+def test_kl_equals_its_equation(rng):
+    p_logits, q_logits = rng.normal(size=(2, 20, 5)) * 3
+    p, q = softmax(tensor(p_logits), 1).numpy(), softmax(tensor(q_logits), 1).numpy()
+    expected = np.mean(np.sum(p * np.log(p / q), axis=1))
+    got = categorical_kl(tensor(p_logits), tensor(q_logits))
+    assert got.item() == pytest.approx(expected)
+
+
+def test_kl_is_zero_between_equals_and_finite_between_sure_opposites():
+    sure = torch.tensor([[200.0, -200.0]])
+    assert categorical_kl(sure, sure).item() == pytest.approx(0)
+    assert np.isfinite(categorical_kl(sure, -sure).item())

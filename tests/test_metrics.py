@@ -1,0 +1,58 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from skdeepcluster.metrics import cluster_information, clustering_accuracy
+
+
+def brute_force(y, labels):
+    """Best accuracy over all one-to-one matchings, tried one by one."""
+    classes, clusters = np.unique(y), np.unique(labels)
+    width = max(len(classes), len(clusters))
+    best = 0
+    for matching in itertools.permutations(range(width), len(clusters)):
+        meant = {
+            c: classes[m]
+            for c, m in zip(clusters, matching, strict=True)
+            if m < len(classes)
+        }
+        best = max(
+            best, np.mean([meant.get(c) == t for t, c in zip(y, labels, strict=True)])
+        )
+    return best
+
+
+@pytest.mark.parametrize(
+    "n_classes, n_clusters", [(4, 4), (3, 5), (5, 3), (1, 4), (4, 1)]
+)
+def test_accuracy_equals_brute_force(n_classes, n_clusters):
+    rng = np.random.default_rng(n_classes * 10 + n_clusters)
+    for _ in range(10):
+        y, labels = rng.integers(n_classes, size=30), rng.integers(n_clusters, size=30)
+        assert clustering_accuracy(y, labels) == pytest.approx(brute_force(y, labels))
+
+
+def test_accuracy_knows_no_names():
+    y = np.array(["b", "b", "a", "c"])
+    assert clustering_accuracy(y, [-1, -1, 7, 3]) == 1
+    assert isinstance(clustering_accuracy(y, [0, 0, 0, 0]), float)
+
+
+@pytest.mark.parametrize("y, labels", [([0, 1], [0]), ([], []), ([[0, 1]], [[0, 1]])])
+def test_accuracy_refuses_what_it_cannot_match(y, labels):
+    with pytest.raises(ValueError):
+        clustering_accuracy(y, labels)
+
+
+def test_information_is_that_of_a_hard_clustering():
+    labels = np.repeat([0, 1, 2], [10, 20, 30])
+    p = np.array([10, 20, 30]) / 60
+    expected = -(p * np.log(p)).sum()
+    assert cluster_information(np.eye(3)[labels]) == pytest.approx(expected)
+
+
+def test_information_of_undecided_rows_is_zero():
+    assert cluster_information(np.full((5, 4), 0.25)) == pytest.approx(0)
+    with pytest.raises(ValueError, match="[Nn]egative"):
+        cluster_information([[1.5, -0.5]])

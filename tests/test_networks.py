@@ -1,0 +1,88 @@
+import pytest
+import torch
+from torch import nn
+
+from skdeepcluster.networks import (
+    ConvEncoder,
+    CustomEncoder,
+    MLPEncoder,
+    ResidualEncoder,
+    xavier_normal_,
+)
+
+
+def n_parameters(network):
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    "network, shape, n_activation, millions",
+    [
+        (ConvEncoder((1, 28, 28), 60), (1, 28, 28), 3_200, 3.47),
+        (ResidualEncoder((1, 32, 32), 60), (1, 32, 32), 8_192, 9.49),
+        (ResidualEncoder((1, 96, 96), 60), (1, 96, 96), 18_432, None),
+        (ConvEncoder((1, 16, 16), 60), (1, 16, 16), 512, None),
+        (ConvEncoder((1, 8, 8), 60), (1, 8, 8), 512, None),
+        (ConvEncoder((3, 31, 20), 60), (3, 31, 20), 2_304, None),
+        (ResidualEncoder((3, 50, 36), 60), (3, 50, 36), 512 * 6 * 4, None),
+        (MLPEncoder(16, (512, 256), 60), (16,), 256, None),
+    ],
+)
+def test_sizes_follow_the_input(network, shape, n_activation, millions):
+    a, out = network(torch.randn(2, *shape))
+    assert a.shape == (2, n_activation) == (2, network.n_activation)
+    assert out.shape == (2, 60)
+    if millions:  # as published
+        assert n_parameters(network) / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+def test_published_widths_of_the_residual_encoder():
+    for side, widths in ((32, [128, 256, 512]), (96, [64, 128, 256, 512])):
+        blocks = list(ResidualEncoder((1, side, side), 60).body)
+        assert [block.main[-2].out_channels for block in blocks] == widths
+
+
+def test_initialisation_is_xavier_and_repeatable():
+    networks = [
+        xavier_normal_(ConvEncoder((1, 28, 28), 60), torch.Generator().manual_seed(s))
+        for s in (0, 0, 1)
+    ]
+    weight, same, other = (n.body[3].weight for n in networks)
+    assert torch.equal(weight, same) and not torch.equal(weight, other)
+    expected = (2 / ((64 + 128) * 16)) ** 0.5
+    assert weight.std().item() == pytest.approx(expected, rel=0.02)
+    assert networks[0].head[-1].bias.abs().sum() == 0
+
+
+def test_own_encoder_is_copied():
+    own = nn.Linear(3, 4)
+    network = CustomEncoder(own, (3,), 5)
+    assert network.body is not own
+    a, out = network(torch.randn(2, 3))
+    assert a.shape == (2, 4) and out.shape == (2, 5)
+
+
+def test_factory_gets_the_shape_of_one_input():
+    network = CustomEncoder(lambda shape: nn.Flatten(), (2, 4, 4), 5)
+    assert network.n_activation == 32
+    with pytest.raises(TypeError, match="must return a torch.nn.Module"):
+        CustomEncoder(lambda shape: 3, (3,), 5)
+
+
+class Sum(nn.Module):
+    def forward(self, x):
+        return x.sum()
+
+
+@pytest.mark.parametrize(
+    "own, message",
+    [
+        (nn.Linear(7, 4), r"does not accept a batch of shape \(n, 3\)"),
+        (Sum(), r"one row of features per sample; for a batch of 2 it returned shape"),
+        (nn.LSTM(3, 2), "it returned tuple"),
+        (nn.Flatten(0), "it returned shape"),
+    ],
+)
+def test_own_encoder_of_a_wrong_shape(own, message):
+    with pytest.raises(ValueError, match=message):
+        CustomEncoder(own, (3,), 5)
