@@ -90,7 +90,7 @@ def several_sizes(folder):
 
 def objects(folder):
     np.save(folder / "o.npy", np.array([{}]), allow_pickle=True)
-    return [folder / "o.npy"], "allow_pickle=False"
+    return [folder / "o.npy"], "Python objects in dtype"
 
 
 def wrong_labels(folder):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import KMeans
 from torch.nn.functional import one_hot
 
 from skdeepcluster import DCCS
@@ -225,9 +226,38 @@ def test_time_limit_ends_the_fit(table):
     assert model.n_iter_ == 1
 
 
-def test_clusters_moons_where_kmeans_fails():
-    """A quality test; see the bounds below for what a broken loss gives."""
-    pytest.skip("set in a later commit")
+def stripes(n=300, side=12):
+    """Images of stripes in three directions, at any place and a little askew."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=n)
+    angle = np.deg2rad([0, 60, 120])[y] + rng.normal(0, 0.12, n)
+    phase, frequency = rng.uniform(0, 2 * np.pi, n), rng.uniform(0.9, 1.3, n)
+    i, j = np.mgrid[:side, :side, None]
+    wave = np.cos(frequency * (i * np.cos(angle) + j * np.sin(angle)) + phase)
+    noise = rng.uniform(0, 50, wave.shape)
+    return ((wave + 1) * 100 + noise).astype(np.uint8).transpose(2, 0, 1), y
+
+
+def test_clusters_images_where_kmeans_fails():
+    """What moves pixels about is not what tells clusters apart.
+
+    Seen here: KMeans .43; DCCS 1.0, .69, 1.0 with these seeds; without the
+    augmentation loss .41, .39, .41.
+    """
+    X, y = stripes()
+    rows = X.reshape(len(X), -1)
+    assert clustering_accuracy(y, KMeans(3, random_state=0).fit_predict(rows)) < 0.5
+    small = {"critic_layer_sizes": (64, 64), "discriminator_layer_sizes": (64, 64)}
+    accuracies = [
+        clustering_accuracy(
+            y,
+            DCCS(
+                3, max_epochs=200, learning_rate=1e-3, random_state=seed, **small
+            ).fit_predict(X),
+        )
+        for seed in range(3)
+    ]
+    assert np.median(accuracies) > 0.9
 
 
 @pytest.mark.slow

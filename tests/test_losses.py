@@ -71,7 +71,7 @@ def test_gradient_penalty_reaches_the_critic_but_not_the_samples():
     critic = torch.nn.Sequential(
         torch.nn.Linear(3, 8), torch.nn.LeakyReLU(0.2), torch.nn.Linear(8, 1)
     )
-    real, fake = torch.randn(2, 5, 3).requires_grad_()
+    real, fake = (torch.randn(5, 3, requires_grad=True) for _ in range(2))
     gradient_penalty(critic, real, fake, torch.rand(5)).backward()
     assert critic[0].weight.grad.abs().sum() > 0
     assert real.grad is None

@@ -71,6 +71,7 @@ class Net(NeuralNet):
             compile=compile,
         )
         self.phase: str | None = None
+        self.converged_: bool | None = None
         self.n_steps = 0
         self._planned = 1
         self._steps_done = torch.zeros((), device=device)
