@@ -1,4 +1,4 @@
-"""Command line: ``python -m benchmarks run ...`` and ``python -m benchmarks table``."""
+"""Command line: ``python -m benchmarks VERB``; ``--help`` lists the verbs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks import engine, memory
 from benchmarks.data import DATA, MissingData, load
-from benchmarks.run import METHODS, in_own_process
+from benchmarks.run import METHODS, fit_one, in_own_process
 from benchmarks.table import read, table
 
 _RESULTS = Path(__file__).parent / "results" / "results.jsonl"
@@ -37,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
         "--set", nargs="*", type=_setting, default=[], metavar="NAME=VALUE"
     )
     verbs.add_parser("table", help="print medians and spreads")
+    verbs.add_parser("engine", help="time the engine against a bare loop")
+    verbs.add_parser("memory", help="peak memory of fit and predict")
     return parser
 
 
@@ -45,7 +48,15 @@ def main() -> None:
     args = _parser().parse_args()
     if args.verb == "table":
         print(table(read(args.results)))
-        return
+    elif args.verb == "engine":
+        print(engine.compare())
+    elif args.verb == "memory":
+        print(memory.report())
+    else:
+        _run(args)
+
+
+def _run(args) -> None:
     args.results.parent.mkdir(exist_ok=True)
     for data in args.data:
         try:
@@ -56,7 +67,7 @@ def main() -> None:
         for method in args.methods:
             for seed in range(args.seeds):
                 job = (method, data, seed, dict(args.set), args.minutes, args.curve)
-                row = in_own_process(*job)
+                row = in_own_process(fit_one, *job)
                 with args.results.open("a") as out:
                     out.write(json.dumps(row) + "\n")
                 print(

@@ -165,8 +165,8 @@ def fit_one(method, data, seed, params, minutes, curve) -> dict:
     return {k: float(v) if isinstance(v, np.floating) else v for k, v in row.items()}
 
 
-def in_own_process(*job) -> dict:
-    """Call `fit_one` in a fresh process, so that its peak memory is its own."""
+def in_own_process(call, *args):
+    """Call in a fresh process, so that its peak memory is its own."""
     context = get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(fit_one, *job).result()
+        return pool.submit(call, *args).result()

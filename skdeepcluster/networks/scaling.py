@@ -8,7 +8,7 @@ from torch import nn
 
 from skdeepcluster.engine import chunks
 
-_BLOCK = 2**22  # values read at once: 32 MB as float64
+_BLOCK = 2**20  # values read at once: 8 MB as float64
 
 
 class Scaling(nn.Module):

@@ -1,0 +1,44 @@
+"""Peak memory of fit and predict beyond imports and input."""
+
+from __future__ import annotations
+
+import resource
+
+import numpy as np
+
+from benchmarks.run import DEEP, in_own_process
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _fit(method: str, shape: tuple[int, ...]) -> float:
+    X = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    before = _peak_mb()
+    DEEP[method](10, max_epochs=1, random_state=0).fit(X)
+    return _peak_mb() - before + X.nbytes / 2**20
+
+
+def _predict(method: str, n: int) -> float:
+    X = np.random.default_rng(0).integers(0, 256, (n, 784), dtype=np.uint8)
+    model = DEEP[method](10, max_epochs=1, random_state=0).fit(X[:1_000])
+    before = _peak_mb()
+    model.predict(X)
+    return _peak_mb() - before
+
+
+def report(method: str = "dccs") -> str:
+    """Fit 30,000 x 784 bytes, as rows and as images; predict ever more rows."""
+    float32 = 30_000 * 784 * 4 / 2**20
+    lines = ["| what | MB beyond imports | limit |", "|---|---|---|"]
+    for shape in ((30_000, 784), (30_000, 28, 28)):
+        peak = in_own_process(_fit, method, shape)
+        size = " x ".join(map(str, shape))
+        lines.append(
+            f"| fit {size} uint8, input included | {peak:.0f} | {3 * float32:.0f} |"
+        )
+    for n in (1_000, 30_000, 300_000):
+        peak = in_own_process(_predict, method, n)
+        lines.append(f"| predict {n:,} x 784 beyond the input | {peak:.0f} | 200 |")
+    return "\n".join(lines)
