@@ -18,7 +18,8 @@ def to_grey(x: torch.Tensor) -> torch.Tensor:
     """Grey images of RGB ones; other numbers of channels are left as they are."""
     if x.shape[1] != 3:
         return x
-    return (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    red, green, blue = x.split(1, dim=1)
+    return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
 
 
 def permute_channels(x: torch.Tensor, net) -> torch.Tensor:
@@ -44,7 +45,8 @@ def random_boxes(
     """Draw crop boxes as torchvision's ``RandomResizedCrop`` does.
 
     The area is uniform, the aspect ratio (width to height) log-uniform; of ten
-    attempts the first box that fits is taken, the whole image where none does.
+    attempts the first box that fits is taken, where none does the largest central box
+    of an allowed aspect.
 
     Returns
     -------
@@ -62,8 +64,12 @@ def random_boxes(
     boxes = torch.stack([top, left, h, w], 2)
     first = fits.int().argmax(1)
     chosen = boxes.gather(1, first[:, None, None].expand(-1, 1, 4)).squeeze(1)
-    whole = chosen.new_tensor([0, 0, height, width])
-    return torch.where(fits.any(1, keepdim=True), chosen, whole)
+    h0 = min(height, round(width / aspect[0]))
+    w0 = min(width, round(height * aspect[1]))
+    central = ((height - h0) // 2, (width - w0) // 2, h0, w0)
+    fitted = fits.any(1)
+    parts = zip(chosen.unbind(1), central, strict=True)
+    return torch.stack([torch.where(fitted, a, b) for a, b in parts], 1)
 
 
 def resized_crop(x: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 import warnings
@@ -46,6 +47,13 @@ from skdeepcluster.networks import Scaling, xavier_normal_
 # Kept as they are given; anything else becomes the first.
 _DTYPES = [np.float32, np.float64, np.uint8, np.bool_]
 _DTYPES += [np.int8, np.int16, np.int32, np.int64, np.uint16, np.uint32, np.uint64]
+
+# What a fit sets, beside what it learns of the input's shape.
+_FITTED = ["labels_", "n_clusters_", "cluster_centers_", "history_", "n_iter_"]
+_FITTED += ["_model", "_kept", "_n_embedding", "_embedded_centers"]
+
+# Frames that scikit-learn's callbacks put between the caller and `fit`.
+_WRAPPED = int(hasattr(CallbackSupportMixin, "set_callbacks"))
 
 
 class DeepClusterer(
@@ -169,24 +177,39 @@ or (n_samples, height, width, channels)
             raise ValueError(
                 f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
             )
-        with one_training_at_a_time(), seeded(self._seed()):
-            net = self._make_net(X, device)
-            self._report_to_sklearn(net, given, y)
+        self._forget()
+        seed = self._seed()
+        with one_training_at_a_time(), seeded(seed, device):
             try:
+                net = self._make_net(X, device, seed)
+                self._report_to_sklearn(net, given, y)
                 with threads_for(self._work_of_a_pass(net)):
                     self._train(net)
             except FitStopped as stop:
-                if str(stop):
-                    warnings.warn(str(stop), ConvergenceWarning, stacklevel=3)
+                _warn(str(stop))
             except KeyboardInterrupt:
-                self._finish(X, net)
+                if hasattr(self, "_model"):
+                    net.settle()
+                    self._finish(X, net)
+                raise
+            except BaseException:
+                self._forget()  # half a model would pass for a fitted one
                 raise
             else:
-                self._check_converged(net)
+                _warn(self._not_converged(net))
             self._finish(X, net)
+        _warn(self._empty_clusters())
         if hasattr(self, "_callback_fit_ctx"):
             self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=given, y=y)
         return self
+
+    def _forget(self) -> None:
+        """Drop what an earlier fit has left."""
+        for name in _FITTED:
+            self.__dict__.pop(name, None)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_model")
 
     def _seed(self) -> int:
         """Draw a seed; without a random_state, one that leaves numpy's state alone."""
@@ -204,28 +227,21 @@ or (n_samples, height, width, channels)
                     "callbacks are given to set_callbacks."
                 )
 
-    def _make_net(self, X: np.ndarray, device: torch.device) -> Net:
+    def _make_net(self, X: np.ndarray, device: torch.device, seed: int) -> Net:
         """Build scaling, networks, batches and optimizers."""
-        seed = torch.initial_seed()
         generator = torch.Generator(device).manual_seed(seed)
         scaling = Scaling.fit(X, self.scale, self._image_shape)
         self._scale_state = scaling.arguments()
         self._description = self._describe(self._input_shape())
-        self._model = self._build()
+        model = self._build()
         init = torch.Generator().manual_seed(seed)
-        networks = {k: v for k, v in self._model.items() if k != "scaling"}
+        networks = {k: v for k, v in model.items() if k != "scaling"}
         for name, network in networks.items():
             # A user's encoder keeps the weights that it came with.
             ours = name != "encoder" or self.encoder is None
             xavier_normal_(network if ours else network.get_submodule("head"), init)
-        self._model.to(device)
-        scaling = self._scaling
+        model.to(device)
         batches = make_batches(X, self.batch_size, scaling, generator, device)
-        self._chunk = _rows_per_chunk(X.shape[1], device)
-        # Before any training, every cluster counts: what a callback's copy of the
-        # estimator predicts with.
-        self._kept = np.arange(self.n_clusters)
-        self.n_clusters_ = self.n_clusters
         net = Net(
             networks,
             self._optimizers(),
@@ -235,7 +251,16 @@ or (n_samples, height, width, channels)
             callbacks=self._all_callbacks(),
             verbose=int(self.verbose),
         )
-        return net.initialize()
+        net.initialize()
+        # From here on a copy of the estimator can predict, for a callback that asks:
+        # with all clusters, as nobody knows yet which will be empty.
+        self._model = model.eval()
+        self._chunk = _rows_per_chunk(X.shape[1], device)
+        self._kept = np.arange(self.n_clusters)
+        self.n_clusters_ = int(self.n_clusters)
+        embedding, _ = next(self._infer(X[:1]))
+        self._n_embedding = embedding.shape[1]
+        return net
 
     def _all_callbacks(self) -> list:
         ours = []
@@ -259,9 +284,11 @@ or (n_samples, height, width, channels)
         """Steps of the phase and of an epoch, as keywords of ``net.run``."""
         epoch = max(1, len(net.batches) // self._draws_per_step)
         if self.max_epochs == "auto":
-            # A row of history per twenty steps at most, however small the data.
+            # Not a row of history per step, however small the data, nor a single row
+            # for the whole budget, however large.
             steps = self._budget(net.batches.n_samples)
-            return {"n_steps": steps, "steps_per_epoch": max(epoch, min(20, steps))}
+            epoch = int(np.clip(epoch, 20, max(20, steps // 100)))
+            return {"n_steps": steps, "steps_per_epoch": epoch}
         return {"n_steps": self.max_epochs * epoch, "steps_per_epoch": epoch}
 
     def _work_of_a_pass(self, net: Net) -> float:
@@ -271,18 +298,28 @@ or (n_samples, height, width, channels)
         )
         return n_weights * net.batches.batch_size
 
-    def _check_converged(self, net: Net) -> None:
+    def _not_converged(self, net: Net) -> str:
+        """Say so, if the monitored loss still fell when the steps ended."""
         if net.converged_ is not False or not self.tol:
-            return
+            return ""
         fall = _fall(net.history[:, self._monitor])
-        if fall > 10 * self.tol:
-            warnings.warn(
-                f"{type(self).__name__} had not converged after {net.n_steps} steps: "
-                f"{self._monitor} fell by {fall:.0%} over the last quarter of "
-                "them. Raise max_epochs.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        if fall <= 10 * self.tol:
+            return ""
+        return (
+            f"{type(self).__name__} had not converged after {net.n_steps} steps: "
+            f"{self._monitor} fell by {fall:.0%} over the last quarter of them. Raise "
+            "max_epochs."
+        )
+
+    def _empty_clusters(self) -> str:
+        """Say so, if clusters had to be dropped."""
+        n_empty = self.n_clusters - self.n_clusters_
+        if not n_empty:
+            return ""
+        return (
+            f"{n_empty} of n_clusters={self.n_clusters} clusters are empty and were "
+            "dropped. Train longer (max_epochs), or ask for fewer clusters."
+        )
 
     def _finish(self, X: np.ndarray, net: Net) -> None:
         """Set the fitted attributes from the trained networks."""
@@ -302,15 +339,6 @@ or (n_samples, height, width, channels)
         counts = np.bincount(self.labels_)[:, None]
         self._embedded_centers = (sums[self._kept] / counts).astype(np.float32)
         self.cluster_centers_ = self._means_of_rows(X, counts)
-        self._n_embedding = self._embedded_centers.shape[1]
-        if self.n_clusters_ < self.n_clusters:
-            warnings.warn(
-                f"{self.n_clusters - self.n_clusters_} of n_clusters={self.n_clusters} "
-                "clusters are empty and were dropped. Train longer (max_epochs), or "
-                "ask for fewer clusters.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
 
     def _means_of_rows(self, X: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Mean input of each cluster, in the shape and units of the input."""
@@ -540,9 +568,21 @@ or (n_samples, height, width, channels)
         scaling = Scaling(**self._scale_state, image_shape=self._image_shape)
         return nn.ModuleDict({"scaling": scaling, **networks})
 
+    def _build_shell(self) -> nn.ModuleDict:
+        """Build networks whose weights will be overwritten."""
+        if self._description.get("encoder") is None:
+            # Without drawing weights, so without a global generator.
+            with torch.device("meta"):
+                return self._build().to_empty(device="cpu")
+        # A user's module may hold more than its state; it is built as in fit.
+        with one_training_at_a_time(), seeded(0, torch.device("cpu")):
+            return self._build()
+
     def __getstate__(self):
-        """State without tensors: weights as numpy arrays."""
+        """State without tensors: weights as numpy arrays, callbacks as before a fit."""
         state = dict(super().__getstate__())
+        if state.get("callbacks"):
+            state["callbacks"] = [_before_fit(cb) for cb in state["callbacks"]]
         model = state.pop("_model", None)
         if model is not None:
             state["_weights"] = {
@@ -562,13 +602,28 @@ or (n_samples, height, width, channels)
             device = resolve_device(self.device)
         except ValueError:
             device = torch.device("cpu")
-        with seeded(0):  # constructors draw weights, which are overwritten here
-            model = self._build()
+        model = self._build_shell()
         # Copied by numpy: joblib may have mapped a file for reading.
         model.load_state_dict(
             {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
         )
         self._model = model.to(device).eval()
+
+
+def _warn(message: str) -> None:
+    """Warn of `message`, if there is one, in the line that called ``fit``."""
+    if message:
+        warnings.warn(message, ConvergenceWarning, stacklevel=3 + _WRAPPED)
+
+
+def _before_fit(callback):
+    """Copy of a skorch callback without what a training has left in it."""
+    if isinstance(callback, tuple):
+        return callback[0], _before_fit(callback[1])
+    plain = copy.copy(callback)
+    for name in [name for name in vars(plain) if name.endswith("_")]:
+        delattr(plain, name)
+    return plain
 
 
 def _three(shape) -> tuple[int, int, int]:

@@ -54,6 +54,11 @@ def test_boxes_have_the_promised_area_and_aspect(draws):
     assert len(torch.unique(torch.stack([top, left, h, w], 1), dim=0)) > 2_000
 
 
+def test_boxes_where_none_fits_are_central_as_in_torchvision(draws):
+    boxes = augment.random_boxes(9, 16, 64, draws, area=(0.9, 1.0))
+    assert (boxes == torch.tensor([0.0, 21, 16, 21])).all()
+
+
 def test_grey_equals_pillow(photos):
     ours = augment.to_grey(photos)[0, 0] * 255
     rgb = (photos[0] * 255).round().byte().permute(1, 2, 0).numpy()

@@ -19,7 +19,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, LRScheduler
 from torch import nn
 
 from skdeepcluster import DCCS
@@ -212,6 +212,7 @@ def test_bad_data(X, message):
         ({"cluster_prior": [0.5, 0.5]}, "cluster_prior must hold n_clusters=3"),
         ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes must be positive"),
         ({"noise": (0.3, 0.1)}, "noise must be a range"),
+        ({"augmentation": "crop"}, "augmentation='crop' is for images"),
     ],
 )
 def test_bad_parameters_before_any_training(params, message, monkeypatch):
@@ -292,6 +293,34 @@ def test_a_run_that_still_falls_warns(wine):
         DCCS(3, max_epochs=60, random_state=0).fit(wine)
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, MemoryError])
+def test_a_fit_that_fails_leaves_no_half_model(blobs, error):
+    def fail(net):
+        raise error
+
+    model = quick().fit(blobs)
+    with pytest.raises(error):
+        model.set_params(callbacks=[At(2, fail)]).fit(blobs)
+    with pytest.raises(NotFittedError):
+        model.predict(blobs)
+    assert not hasattr(model, "labels_")
+
+
+def test_ctrl_c_amid_an_epoch_gone_wrong_keeps_the_good_state(blobs):
+    class Poison(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if len(net.history) == 2:
+                with torch.no_grad():
+                    net.encoder_.head.weight.fill_(float("nan"))
+                raise KeyboardInterrupt
+
+    model = quick(callbacks=[Poison()])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(blobs)
+    assert model.n_iter_ == 1
+    assert np.isfinite(model.predict_proba(blobs)).all()
+
+
 # -- seeds, threads, global state -----------------------------------------------------
 
 
@@ -334,6 +363,29 @@ def test_own_encoder_is_not_trained_in_place(blobs):
     assert not torch.equal(trained, before)
     # It starts from its own weights, not from ours: a few small steps away.
     assert (trained - before).abs().max() < 0.1
+
+
+def test_frozen_layers_of_an_own_encoder_stay_frozen(blobs):
+    own = nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 4))
+    own[0].requires_grad_(False)
+    trained = quick(encoder=own).fit(blobs)._model["encoder"].body
+    assert torch.equal(trained[0].weight, own[0].weight)
+    assert not torch.equal(trained[2].weight, own[2].weight)
+
+
+def test_loading_neither_draws_nor_waits(fitted):
+    state = torch.get_rng_state()
+    pickled = pickle.dumps(fitted)
+    pickle.loads(pickled)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_callbacks_are_pickled_as_before_the_fit(blobs):
+    schedule = LRScheduler("StepLR", step_size=1)
+    model = quick(callbacks=[("schedule", schedule)]).fit(blobs)
+    again = pickle.loads(pickle.dumps(model))
+    assert not hasattr(again.callbacks[0][1], "lr_scheduler_")
+    assert np.array_equal(again.predict(blobs), model.labels_)
 
 
 def test_own_encoder_survives_pickle_and_later_changes(blobs):
@@ -441,6 +493,7 @@ def test_scikit_learn_callbacks_follow_the_epochs(wine):
             if context.task_name != "fit epoch":
                 return False
             assert fitted_estimator.predict(X).shape == (178,)
+            assert fitted_estimator.transform(X).shape == (178, 16)
             self.ends.append(fitted_estimator.n_iter_)
             return len(self.ends) == self.stop_after
 
@@ -487,3 +540,9 @@ def test_defaults_do_not_warn_of_anything_but_convergence(blobs):
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ConvergenceWarning)
         quick().fit(blobs).predict(blobs)
+
+
+def test_warnings_point_to_the_line_that_fits(blobs):
+    with pytest.warns(ConvergenceWarning) as caught:
+        quick(learning_rate=1e30).fit(blobs)
+    assert caught[0].filename == __file__

@@ -8,8 +8,10 @@ from skdeepcluster.engine import (
     Batches,
     Convergence,
     FitStopped,
+    NeighbourDistance,
     Net,
     ResidentBatches,
+    TimeLimit,
     resolve_device,
     seeded,
     threads_for,
@@ -24,14 +26,15 @@ def batches(X, batch_size=4, kind=Batches):
     return kind(X, batch_size, scaling, torch.Generator().manual_seed(0), CPU)
 
 
-def two_networks(callbacks=None, kind=Batches):
-    """Networks a and b of one weight; optimizer "a" trains a, "both" trains both."""
-    X = np.arange(22, dtype=np.float32).reshape(11, 2)
+def two_networks(callbacks=None, kind=Batches, X=None):
+    """Networks a and b of one output; optimizer "a" trains a, "both" trains both."""
+    if X is None:
+        X = np.arange(22, dtype=np.float32).reshape(11, 2)
     net = Net(
         {"a": nn.Linear(2, 1), "b": nn.Linear(1, 1)},
         {
-            "a": (lambda p: torch.optim.SGD(p, lr=0.01), ["a"]),
-            "both": (lambda p: torch.optim.SGD(p, lr=0.01), ["a", "b"]),
+            "a": (lambda p: torch.optim.SGD(p, lr=1e-4), ["a"]),
+            "both": (lambda p: torch.optim.SGD(p, lr=1e-4), ["a", "b"]),
         },
         batches(X, kind=kind),
         generator=torch.Generator().manual_seed(0),
@@ -58,7 +61,6 @@ def test_every_row_once_per_pass(kind, dtype):
         drawn = torch.cat([source.draw() for _ in range(4)])
         assert drawn.dtype == torch.float32
         np.testing.assert_array_equal(np.sort(drawn.numpy(), 0), X.astype(np.float32))
-        source.shuffle()
 
 
 @pytest.mark.parametrize("kind", [Batches, ResidentBatches])
@@ -69,8 +71,15 @@ def test_passes_differ_in_order_and_batches_are_whole(kind):
         drawn = [source.draw() for _ in range(len(source))]
         assert [len(batch) for batch in drawn] == [4, 4]
         passes.append(torch.cat(drawn).ravel().tolist())
-        source.shuffle()
     assert len({tuple(p) for p in passes}) == 3
+
+
+@pytest.mark.parametrize("kind", [Batches, ResidentBatches])
+def test_no_batch_comes_twice_in_a_pass_however_many_are_drawn(kind):
+    source = batches(np.arange(12.0).reshape(12, 1), 4, kind)
+    drawn = [source.draw() for _ in range(3 * 50)]
+    for i in range(0, len(drawn), 3):
+        assert len(torch.unique(torch.cat(drawn[i : i + 3]))) == 12
 
 
 def test_resident_bytes_stay_bytes():
@@ -94,6 +103,20 @@ def test_a_large_offset_leaves_before_precision_does():
     scaling = Scaling.fit(X, "standard")
     scaled = scaling(scaling.centre(X)).numpy()
     np.testing.assert_allclose(scaled, (x - x.mean()) / x.std(), atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [30, 1_000, 4_000])
+def test_neighbour_distance(n):
+    """Exact for little data, about right from a sample of more."""
+    net = two_networks(X=np.random.default_rng(0).normal(size=(n, 2)))
+    everything = net.batches.sample(n)
+    x = everything[:25]
+    tenth = torch.cdist(x, everything).sort(1).values[:, 10]
+    estimate = NeighbourDistance(net)(x)
+    if n <= 1_000:
+        torch.testing.assert_close(estimate, tenth, rtol=1e-3, atol=1e-5)
+    else:
+        assert 0.7 < (estimate / tenth).median() < 1.4
 
 
 @pytest.mark.parametrize("name, moved", [("a", {"a"}), ("both", {"a", "b"})])
@@ -218,7 +241,7 @@ def test_skorch_callbacks_are_called_and_may_stop():
     before = weights(net)
     run(net, 6, "a")
     assert (count.batches, count.epochs, count.updates) == (6, 3, 6)
-    assert net.a_optimizer_.param_groups[0]["lr"] == pytest.approx(0.01 / 8)
+    assert net.a_optimizer_.param_groups[0]["lr"] == pytest.approx(1e-4 / 8)
     for key, value in net.state().items():  # the clipped gradient moved next to nothing
         torch.testing.assert_close(value, before[key], atol=1e-9, rtol=0)
 
@@ -231,6 +254,20 @@ def test_early_stopping_is_a_stop_and_ctrl_c_is_not():
     with pytest.raises(FitStopped):
         run(net)
     assert len(net.history) < 10
+
+    class Late(Callback):
+        ended = 0
+
+        def on_epoch_end(self, net, **kwargs):
+            self.ended += 1
+
+        def on_train_end(self, net, **kwargs):
+            self.ended += 100
+
+    late = Late()
+    with pytest.raises(FitStopped):
+        run(two_networks([TimeLimit(0), late]))
+    assert late.ended == 101  # told of the epoch and of the end, though it comes after
 
     class Person(Callback):
         def on_epoch_end(self, net, **kwargs):
@@ -263,7 +300,7 @@ def test_convergence_waits_for_the_fall_to_end(values, ends_after):
 
 def test_random_state_and_threads_are_given_back():
     threads, state = torch.get_num_threads(), torch.get_rng_state()
-    with seeded(3), threads_for(10):
+    with seeded(3, CPU), threads_for(10):
         assert torch.get_num_threads() == 1
         torch.rand(3)
     assert torch.get_num_threads() == threads

@@ -9,6 +9,7 @@ from skdeepcluster.losses import (
     categorical_kl,
     gradient_penalty,
     js_mutual_information,
+    virtual_adversarial,
     wasserstein,
 )
 
@@ -102,3 +103,45 @@ def test_kl_is_zero_between_equals_and_finite_between_sure_opposites():
     sure = torch.tensor([[200.0, -200.0]])
     assert categorical_kl(sure, sure).item() == pytest.approx(0)
     assert np.isfinite(categorical_kl(sure, -sure).item())
+
+
+def test_virtual_adversarial_step_follows_its_equation(rng):
+    """Against a numerical gradient of the divergence, in float64."""
+    W = rng.normal(size=(4, 3))
+    x, noise, radius = rng.normal(size=(6, 4)), rng.normal(size=(6, 4)), np.arange(6.0)
+
+    def divergence(d, row):
+        p, q = (softmax(tensor(v @ W), 0).numpy() for v in (x[row], x[row] + 2 * d))
+        return np.sum(p * np.log(p / q))
+
+    expected = x.copy()
+    for row in range(6):
+        d = noise[row] / np.linalg.norm(noise[row])
+        steps = 1e-6 * np.eye(4)
+        g = [divergence(d + h, row) - divergence(d - h, row) for h in steps]
+        expected[row] += radius[row] * np.array(g) / np.linalg.norm(g)
+    got = virtual_adversarial(
+        lambda v: v @ tensor(W), tensor(x), tensor(radius), tensor(noise), xi=2
+    )
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-5)
+
+
+def test_virtual_adversarial_step_changes_more_than_a_random_one(rng):
+    W, x, noise = (tensor(rng.normal(size=s)) for s in ((20, 3), (50, 20), (50, 20)))
+    radius = torch.full((50,), 0.5, dtype=torch.float64)
+    random = x + 0.5 * noise / noise.norm(dim=1, keepdim=True)
+    adversarial = virtual_adversarial(lambda v: v @ W, x, radius, noise)
+    change = [
+        categorical_kl(x @ W, moved @ W).item() for moved in (random, adversarial)
+    ]
+    assert change[1] > 3 * change[0]
+    assert not adversarial.requires_grad
+
+
+def test_virtual_adversarial_step_keeps_its_length_where_gradients_vanish():
+    x = torch.zeros(4, 3)
+    sure = lambda v: 1e-12 * v.pow(3) + torch.tensor([60.0, 0, 0])  # noqa: E731
+    radius = torch.arange(4.0)
+    moved = virtual_adversarial(sure, x, radius, torch.randn(4, 3))
+    length = (moved - x).norm(dim=1)
+    assert ((length - radius).abs() < 1e-4).logical_or(length == 0).all()

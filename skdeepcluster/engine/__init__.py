@@ -2,6 +2,7 @@
 
 from skdeepcluster.engine.callbacks import Convergence, TimeLimit
 from skdeepcluster.engine.data import Batches, ResidentBatches, chunks, make_batches
+from skdeepcluster.engine.neighbours import NeighbourDistance
 from skdeepcluster.engine.net import FitStopped, Net
 from skdeepcluster.engine.runtime import (
     one_training_at_a_time,
@@ -14,6 +15,7 @@ __all__ = [
     "Batches",
     "Convergence",
     "FitStopped",
+    "NeighbourDistance",
     "Net",
     "ResidentBatches",
     "TimeLimit",

@@ -32,7 +32,10 @@ def make_batches(
     """
     fits = device.type != "cpu"
     if device.type == "cuda":
-        fits = X.nbytes <= _RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+        # What torch holds in reserve is free too.
+        free = torch.cuda.mem_get_info(device)[0]
+        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        fits = X.nbytes <= _RESIDENT_SHARE * free
     kind = ResidentBatches if fits else Batches
     return kind(X, batch_size, scaling, generator, device)
 
@@ -91,27 +94,37 @@ class Batches:
         self._order = self._new_order().cpu().numpy()
         self._at = 0
 
+    def _gather(self, rows: np.ndarray) -> torch.Tensor:
+        """Return these rows, scaled, on the device."""
+        return self.scaling(self.scaling.centre(self._X[rows]).to(self.device))
+
+    def sample(self, n: int) -> torch.Tensor:
+        """Return n different random rows, scaled; the pass goes on undisturbed."""
+        return self._gather(self._new_order()[:n].cpu().numpy())
+
     def draw(self) -> torch.Tensor:
         """Return the next minibatch, scaled, on the device."""
         if self._at + self.batch_size > self.n_samples:
             self.shuffle()
-        rows = self._X[self._order[self._at : self._at + self.batch_size]]
+        rows = self._order[self._at : self._at + self.batch_size]
         self._at += self.batch_size
-        return self.scaling(self.scaling.centre(rows).to(self.device))
+        return self._gather(rows)
 
 
 class ResidentBatches(Batches):
     """Minibatches of an array that lies on the device.
 
-    Its position within the order lies there too and wraps around, so that a draw
-    never waits for the device, and a captured step goes on to new rows each time it
-    is replayed. The net starts a new order after every epoch.
+    Its position within the order lies there too, so that a draw never waits for the
+    device, and a captured step goes on to new rows each time it is replayed.
     """
 
     def _take(self, X: np.ndarray) -> None:
-        block = max(1, 2**24 // max(1, X[:1].nbytes))
-        parts = (self.scaling.centre(np.array(rows)) for rows in chunks(X, block))
-        self._rows = torch.cat([part.to(self.device) for part in parts])
+        first = self.scaling.centre(np.array(X[:1]))
+        self._rows = first.new_empty(X.shape, device=self.device)
+        block = max(1, 2**24 // first.nbytes)
+        rows = zip(self._rows.split(block), chunks(X, block), strict=True)
+        for there, here in rows:
+            there.copy_(self.scaling.centre(np.array(here)))
         self._index = torch.arange(self.n_samples, device=self.device)
         self._offsets = torch.arange(self.batch_size, device=self.device)
         self._start = torch.zeros((), dtype=torch.int64, device=self.device)
@@ -120,9 +133,17 @@ class ResidentBatches(Batches):
         """Start a new pass, in the same memory: a captured step reads it there."""
         self._index.copy_(self._new_order())
         self._start.zero_()
+        self._drawn = 0
+
+    def sample(self, n: int) -> torch.Tensor:
+        """Return n different random rows, scaled; the pass goes on undisturbed."""
+        return self.scaling(self._rows.index_select(0, self._new_order()[:n]))
 
     def draw(self) -> torch.Tensor:
         """Return the next minibatch, scaled, without a word to the host."""
-        at = (self._start + self._offsets) % (len(self) * self.batch_size)
+        if self._drawn == len(self):
+            self.shuffle()
+        rows = self._index.index_select(0, self._start + self._offsets)
         self._start += self.batch_size
-        return self.scaling(self._rows.index_select(0, self._index.index_select(0, at)))
+        self._drawn += 1
+        return self.scaling(self._rows.index_select(0, rows))

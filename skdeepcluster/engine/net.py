@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -11,6 +12,9 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from skdeepcluster.engine.data import Batches
 
 Step = Callable[["Net"], Mapping[str, torch.Tensor]]
+
+# Steps whose losses wait on the device, one by one, before they are added up there.
+_BLOCK = 256
 
 
 class FitStopped(Exception):
@@ -102,6 +106,7 @@ class Net(NeuralNet):
                 (f"{part}.{key}", parameter)
                 for part in trained
                 for key, parameter in getattr(self, f"{part}_").named_parameters()
+                if parameter.requires_grad  # a user's encoder may have frozen layers
             ]
             self._trained[name] = named
             optimizer = factory([parameter for _, parameter in named])
@@ -160,25 +165,30 @@ class Net(NeuralNet):
             good state is restored then).
         """
         self.phase, self.converged_ = phase, None
-        self._planned, left = n_steps, n_steps
+        self._planned = n_steps
         self._steps_done.zero_()
         self._set_training(True)
         self.notify("on_train_begin", X=None, y=None)
+        try:
+            self._run(step, n_steps, steps_per_epoch)
+        finally:
+            self.notify("on_train_end", X=None, y=None)
+
+    def _run(self, step: Step, left: int, steps_per_epoch: int) -> None:
         while left > 0 and not self.converged_:
             n = min(steps_per_epoch, left)
             left -= n
             self.notify("on_epoch_begin", dataset_train=self.batches)
-            losses = [self._one(step) for _ in range(n)]
+            means = self._epoch(step, n)
             self.n_steps += n
-            means = _means(losses)
-            self.history.record("phase", phase)
+            self.history.record("phase", self.phase)
             self.history.record("step", self.n_steps)
             for name, value in means.items():
                 self.history.record(name, value)
-            self._check_finite(means)
+            reason = self._check_finite(means)
             self.notify("on_epoch_end", dataset_train=self.batches)
-            self.batches.shuffle()
-        self.notify("on_train_end", X=None, y=None)
+            if reason:
+                raise FitStopped(reason)
 
     def descend(self, name: str, loss: torch.Tensor) -> torch.Tensor:
         """Make one update of the optimizer `name`; no other parameter gets a gradient.
@@ -240,24 +250,38 @@ class Net(NeuralNet):
             for key, value in state.items():
                 self._good[key].copy_(value)
 
-    def _check_finite(self, means: dict[str, float]) -> None:
-        """Keep this state if all is finite, else restore the last one and stop."""
-        losses = torch.tensor(list(means.values()))
-        networks = torch.stack([p.detach().sum() for p in self._parameters()])
-        if bool(losses.isfinite().all()) and bool(networks.isfinite().all()):
+    def settle(self) -> None:
+        """Go back to the last good state if this one is not finite."""
+        if not self._is_finite():
+            self.restore()
+
+    def _is_finite(self) -> bool:
+        sums = [value.sum() for value in self.state().values()]
+        return bool(torch.stack([total.float() for total in sums]).isfinite().all())
+
+    def _check_finite(self, means: dict[str, float]) -> str:
+        """Keep this state if all is finite, else restore the last one and say why."""
+        bad = ", ".join(k for k, v in means.items() if not math.isfinite(v))
+        if not bad and self._is_finite():
             self._keep_good()
-            return
+            return ""
         self.restore()
-        bad = ", ".join(k for k, v in means.items() if not abs(v) < float("inf"))
-        raise FitStopped(
+        return (
             f"{bad or 'a network'} was no longer finite after {self.n_steps} steps; "
             "the last good state was kept. Lower learning_rate, or look for extreme "
             "values in X."
         )
 
-    def _parameters(self):
-        for name in self.networks:
-            yield from getattr(self, f"{name}_").parameters()
+    def _epoch(self, step: Step, n_steps: int) -> dict[str, float]:
+        """Make the steps; return their mean losses, with one read from the device."""
+        total: torch.Tensor | None = None
+        for start in range(0, n_steps, _BLOCK):
+            rows = [self._one(step) for _ in range(min(_BLOCK, n_steps - start))]
+            columns = [torch.stack([row[name] for row in rows]) for name in rows[0]]
+            part = torch.stack(columns).sum(1)
+            total = part if total is None else total + part
+        assert total is not None  # an epoch has at least one step
+        return dict(zip(rows[0], (total / n_steps).tolist(), strict=True))
 
     def _one(self, step: Step) -> Mapping[str, torch.Tensor]:
         if not self._per_batch:
@@ -273,21 +297,19 @@ class Net(NeuralNet):
         """Start a phase (skorch's hook)."""
 
     def notify(self, method_name, **cb_kwargs):
-        """Call a hook of all callbacks; early stopping's interrupt becomes a stop."""
+        """Call a hook of all callbacks, then stop if one of them asked for it."""
         getattr(self, method_name)(self, **cb_kwargs)
+        stop = None
         for _, callback in self.callbacks_:
             try:
                 getattr(callback, method_name)(self, **cb_kwargs)
+            except FitStopped as asked:
+                stop = asked
             except KeyboardInterrupt:
                 # skorch's early stopping ends a fit this way; a person's Ctrl-C
                 # must go on.
                 if not isinstance(callback, EarlyStopping):
                     raise
-                raise FitStopped("") from None
-
-
-def _means(losses: list[Mapping[str, torch.Tensor]]) -> dict[str, float]:
-    """Mean of each loss over the steps of an epoch: one read from the device."""
-    names = list(losses[0])
-    table = torch.stack([torch.stack([row[name] for row in losses]) for name in names])
-    return dict(zip(names, table.mean(1).tolist(), strict=True))
+                stop = FitStopped("")
+        if stop is not None:
+            raise stop

@@ -49,7 +49,10 @@ def resolve_device(device: str | torch.device) -> torch.device:
             f"device={device!r} is not a device that torch knows. Use 'auto', 'cpu', "
             "'cuda', 'cuda:1' or 'mps'."
         ) from error
-    if not present.get(resolved.type, lambda: True)():
+    there = present.get(resolved.type, lambda: True)()
+    if resolved.type == "cuda" and there:
+        there = (resolved.index or 0) < torch.cuda.device_count()
+    if not there:
         raise ValueError(
             f"device={device!r} is not available on this machine. Use 'auto' or 'cpu'."
         )
@@ -64,16 +67,20 @@ def one_training_at_a_time() -> Iterator[None]:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed torch's global generators, and put them back as they were found.
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the global generators of CPU and `device`, and put them back afterwards.
 
     For layers and modules that know no other generator: constructors of torch's
     layers, dropout, a user's own encoder. Everything else draws from the explicit
     generator of its net.
     """
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=list(devices)):
-        torch.manual_seed(seed)
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        # Not torch.manual_seed: it also seeds each GPU there is, now or later.
+        torch.default_generator.manual_seed(seed)
+        for gpu in gpus:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
         yield
 
 

@@ -12,10 +12,12 @@ from torch.nn.functional import one_hot
 
 from skdeepcluster import augment
 from skdeepcluster.base import DeepClusterer
+from skdeepcluster.engine import NeighbourDistance
 from skdeepcluster.losses import (
     categorical_kl,
     gradient_penalty,
     js_mutual_information,
+    virtual_adversarial,
     wasserstein,
 )
 from skdeepcluster.networks import (
@@ -24,6 +26,7 @@ from skdeepcluster.networks import (
     MLPEncoder,
     ResidualEncoder,
     mlp,
+    still_statistics,
 )
 
 _LAYERS = ("hidden_layer_sizes", "critic_layer_sizes", "discriminator_layer_sizes")
@@ -81,19 +84,24 @@ class DCCS(DeepClusterer):
         Critic updates per encoder update.
     cluster_prior : array-like of shape (n_clusters,), default=None
         Known proportions of the clusters, in any order; uniform by default.
-    augmentation : "auto", callable or None, default="auto"
-        "auto": for images a random resized crop, brightness and contrast (flips and
-        channel permutation as below), for tables noise and swapped entries. A callable
-        maps a scaled batch to an augmented one. None: without.
+    augmentation : {"auto", "crop", "vat", "noise"}, callable or None, default="auto"
+        "crop", for images: a random resized crop, brightness and contrast (flips and
+        channel permutation as below). "vat": a virtual adversarial perturbation, the
+        small step that changes the category most. "noise", for tables: noise and
+        swapped entries. A callable maps a scaled batch to an augmented one. None:
+        without. "auto": "crop" for images, "vat" for tables, where it is stronger than
+        random perturbations (IMSAT reports 98.4 against 89.6 on MNIST [2]_).
+    vat_radius : float, default=0.25
+        For "vat": length of the perturbation, in distances to the tenth neighbour.
     horizontal_flip : bool or "auto", default="auto"
         Whether images are mirrored; "auto": those of 32 pixels and more.
     grey : bool or "auto", default="auto"
-        Whether colour images are converted to grey, after a random permutation of
-        their channels where they are augmented; "auto": unless `encoder` is given.
+        Whether RGB images are converted to grey, after a random permutation of their
+        channels where they are augmented; "auto": unless `encoder` is given.
     noise : tuple of float, default=(0.1, 0.3)
-        For tables: range of the noise, in standard deviations of a column.
+        For "noise": range of the noise, in standard deviations of a column.
     swap : tuple of float, default=(0.1, 0.2)
-        For tables: range of the share of entries taken from other rows.
+        For "noise": range of the share of entries taken from other rows.
     detach_target : bool, default=False
         Take :math:`z_c(x)` as a constant in the augmentation loss.
     batch_size : int, default=64
@@ -101,13 +109,16 @@ class DCCS(DeepClusterer):
     learning_rate : float, default=1e-4
         Step size of both Adam optimizers (:math:`\beta` = 0.5, 0.9).
     max_epochs : int or "auto", default="auto"
-        Passes over the data, each batch used for one update; the paper's are up to
-        3000. "auto": a budget of iterations (`n_critic` critic updates and one encoder
-        update) that hardly depends on the number of rows: for tables 4 per row, at
-        least 150 and at most 2,000; for images at most 20,000.
+        Passes over the data, each batch used for one update (at least one iteration,
+        which takes ``n_critic + 1`` batches); the paper's are up to 3000. "auto": a
+        budget of iterations (`n_critic` critic updates and one encoder update) that
+        hardly depends on the number of rows: for tables 4 per row, at least 150 and at
+        most 2,000; for images at most 20,000. An epoch is then at least 20 iterations
+        and at most a hundredth of the budget.
     tol : float, default=0.01
         Stop when the critic's distance, averaged over 20 epochs, has not fallen by
-        this share within `n_iter_no_change` epochs. 0 never stops.
+        this share within `n_iter_no_change` epochs, counted from its highest point.
+        0 never stops. The budget of ``max_epochs="auto"`` usually ends first.
     n_iter_no_change : int, default=100
         See `tol`.
     image_shape : tuple of int, default=None
@@ -158,14 +169,18 @@ class DCCS(DeepClusterer):
     (half of eq. 6), both as in the authors' release. (2) The last epoch is kept; the
     release reports the best one by labels. (3) "Critic loss converged" is made
     precise, see `tol`. (4) Tables, which the paper does not treat, get an MLP encoder
-    and an augmentation by noise and swapped entries. (5) Augmentation is done in
+    and a virtual adversarial perturbation as their augmentation, its radius estimated
+    from at most 1,000 rows. (5) Augmentation is done in
     floating point on the device, which differs from 8-bit images by rounding. (6) A
-    random pair of the shuffle may be a matching one (1 in 64).
+    random pair of the shuffle may be a matching one (1 in 64). (7) The default budget
+    is far shorter than the paper's 3000 epochs (656,000 iterations on MNIST).
 
     References
     ----------
     .. [1] J. Zhao, D. Lu, K. Ma, Y. Zhang, Y. Zheng, "Deep Image Clustering with
        Category-Style Representation", ECCV 2020.
+    .. [2] W. Hu, T. Miyato, S. Tokui, E. Matsumoto, M. Sugiyama, "Learning Discrete
+       Representations via Information Maximizing Self-Augmented Training", ICML 2017.
 
     Examples
     --------
@@ -190,7 +205,8 @@ class DCCS(DeepClusterer):
         "sigma": [Interval(Real, 0, None, closed="left")],
         "n_critic": [Interval(Integral, 1, None, closed="left")],
         "cluster_prior": ["array-like", None],
-        "augmentation": [StrOptions({"auto"}), callable, None],
+        "augmentation": [StrOptions({"auto", "crop", "vat", "noise"}), callable, None],
+        "vat_radius": [Interval(Real, 0, None, closed="left")],
         "horizontal_flip": ["boolean", StrOptions({"auto"})],
         "grey": ["boolean", StrOptions({"auto"})],
         "noise": [tuple, list],
@@ -217,6 +233,7 @@ class DCCS(DeepClusterer):
         n_critic=4,
         cluster_prior=None,
         augmentation="auto",
+        vat_radius=0.25,
         horizontal_flip="auto",
         grey="auto",
         noise=(0.1, 0.3),
@@ -249,6 +266,7 @@ class DCCS(DeepClusterer):
         self.n_critic = n_critic
         self.cluster_prior = cluster_prior
         self.augmentation = augmentation
+        self.vat_radius = vat_radius
         self.horizontal_flip = horizontal_flip
         self.grey = grey
         self.noise = noise
@@ -291,6 +309,16 @@ class DCCS(DeepClusterer):
 
     def _describe(self, input_shape):
         is_table = len(input_shape) == 1
+        if self._augmentation_kind() == ("crop" if is_table else "noise"):
+            raise ValueError(
+                f"augmentation={self.augmentation!r} is for "
+                f"{'images; set image_shape' if is_table else 'tables'}."
+            )
+        if self._augmentation_kind() == "crop" and self.scale in ("standard", "common"):
+            raise ValueError(
+                f"scale={self.scale!r} leaves the range [-1, 1] that brightness and "
+                "contrast need; use 'minmax', or another augmentation."
+            )
         n_style = self.n_style
         if n_style == "auto":
             n_style = min(50, max(2, input_shape[0])) if is_table else 50
@@ -354,22 +382,27 @@ class DCCS(DeepClusterer):
             prior = np.asarray(self.cluster_prior, dtype=float)
         edges = np.cumsum(prior / prior.sum())[:-1]
         edges = torch.tensor(edges, dtype=torch.float32, device=net.device)
-        net.run(functools.partial(self._step, edges=edges), **self._schedule(net))
+        near = NeighbourDistance(net) if self._augmentation_kind() == "vat" else None
+        step = functools.partial(self._step, edges=edges, near=near)
+        net.run(step, **self._schedule(net))
 
-    def _step(self, net, edges):
+    def _step(self, net, edges, near):
         """One iteration of Algorithm 1."""
         Q, C, D = net.encoder_, net.critic_, net.discriminator_
+        distances, penalties = [], []
         for _ in range(self.n_critic):
             with torch.no_grad():
                 _, _, z = self._code(Q, net.draw())
             z_prior = self._sample_prior(net, len(z), edges)
             distance = wasserstein(C, z_prior, z)
             penalty = gradient_penalty(C, z_prior, z, net.rand(len(z)))
+            distances.append(distance.detach())
+            penalties.append(penalty.detach())
             net.descend("critic", self.beta_adv * (self.gp_weight * penalty - distance))
         x = net.draw()
         loss_aug = distance.new_zeros(())
         if self.augmentation is not None:
-            _, logits_T, _ = self._code(Q, self._augment(x, net))
+            _, logits_T, _ = self._code(Q, self._augment(x, net, near))
         a, logits, z = self._code(Q, x)
         if self.augmentation is not None:
             target = logits.detach() if self.detach_target else logits
@@ -385,8 +418,8 @@ class DCCS(DeepClusterer):
         net.descend("encoder", loss)
         return {
             "loss": loss.detach(),
-            "wasserstein": distance.detach(),
-            "gradient_penalty": penalty.detach(),
+            "wasserstein": torch.stack(distances).mean(),
+            "gradient_penalty": torch.stack(penalties).mean(),
             "mutual_information": loss_mi.detach(),
             "augmentation": loss_aug.detach(),
         }
@@ -405,13 +438,30 @@ class DCCS(DeepClusterer):
         category = torch.bucketize(net.rand(n), edges, right=True)
         return torch.cat([style, one_hot(category, self.n_clusters).to(style)], 1)
 
-    def _augment(self, x, net):
+    def _augment(self, x, net, near):
         """Augmented copy T(x) of a scaled batch."""
         if callable(self.augmentation):
             return self.augmentation(x)
-        if x.ndim == 2:
+        kind = self._augmentation_kind()
+        if kind == "crop":
+            return self._crop(x, net)
+        if kind == "noise":
             std = self._scaling.std
             return augment.corrupt(x, net, std, tuple(self.noise), tuple(self.swap))
+        with still_statistics(net.encoder_):
+            return virtual_adversarial(
+                lambda x: self._code(net.encoder_, x)[1],
+                x,
+                self.vat_radius * near(x),
+                net.randn(*x.shape),
+            )
+
+    def _augmentation_kind(self):
+        if self.augmentation != "auto":
+            return self.augmentation
+        return "vat" if self._image_shape is None else "crop"
+
+    def _crop(self, x, net):
         flip = self.horizontal_flip
         x = augment.random_resized_crop((x + 1) / 2, net)
         if min(x.shape[2:]) >= 32 if flip == "auto" else flip:

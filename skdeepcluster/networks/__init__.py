@@ -5,6 +5,7 @@ from skdeepcluster.networks.custom import CustomEncoder
 from skdeepcluster.networks.init import xavier_normal_
 from skdeepcluster.networks.mlp import MLPEncoder, mlp
 from skdeepcluster.networks.scaling import Scaling
+from skdeepcluster.networks.statistics import still_statistics
 
 __all__ = [
     "ConvEncoder",
@@ -13,5 +14,6 @@ __all__ = [
     "ResidualEncoder",
     "Scaling",
     "mlp",
+    "still_statistics",
     "xavier_normal_",
 ]

@@ -23,7 +23,7 @@ class Scaling(nn.Module):
     shift, factor : ndarray of shape (n_features,) or (1,)
     std : ndarray of shape (n_features,) or (1,)
         Standard deviation of each column after scaling: the unit of the noise that
-        augments a table.
+        augments a table (not used for images).
     image_shape : tuple of int or None
         (height, width, channels) of the images in the rows; the output is then of
         shape (n, channels, height, width).
@@ -66,7 +66,8 @@ class Scaling(nn.Module):
             low, high = (0, 255) if X.dtype == np.uint8 else (X.min(), X.max())
             span = (float(high) - float(low)) or 1.0
             middle = (float(low) + float(high)) / 2
-            return cls([middle], [2 / span], [1.0], image_shape)
+            std = [1.0] if image_shape else _moments(X)[1] * 2 / span
+            return cls([middle], [2 / span], std, image_shape)
         mean, std = _moments(X)
         if kind is None:
             return cls(np.zeros_like(mean), np.ones_like(std), std, image_shape)

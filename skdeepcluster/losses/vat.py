@@ -1,0 +1,57 @@
+"""Virtual adversarial perturbations (Miyato 2018, as used by IMSAT)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from skdeepcluster.losses.information import categorical_kl
+
+
+def virtual_adversarial(
+    logits_of: Callable[[torch.Tensor], torch.Tensor],
+    x: torch.Tensor,
+    radius: torch.Tensor,
+    noise: torch.Tensor,
+    xi: float = 10.0,
+) -> torch.Tensor:
+    r"""Move each sample in the direction that changes its assignment most.
+
+    One power iteration: with a random unit vector :math:`d`,
+
+    .. math::
+        g=\nabla_d\,\mathrm{KL}\big(p(x)\parallel p(x+\xi d)\big),\qquad
+        T(x)=x+\epsilon\,g/\lVert g\rVert_2
+
+    Parameters
+    ----------
+    logits_of : callable
+        Logits of the assignment p; called twice.
+    x : tensor of shape (n, ...)
+    radius : tensor of shape (n,)
+        Length :math:`\epsilon` of each sample's perturbation.
+    noise : tensor, shaped as x
+        Standard normal, from which the random direction is made.
+    xi : float, default=10.0
+        Step of the power iteration.
+
+    Returns
+    -------
+    tensor, shaped as x
+        Constant: no gradient flows back through it.
+    """
+    x = x.detach()
+    d = _unit(noise).requires_grad_()
+    with torch.no_grad():
+        target = logits_of(x)
+    (g,) = torch.autograd.grad(categorical_kl(target, logits_of(x + xi * d)), d)
+    return x + radius.view(-1, *[1] * (x.ndim - 1)) * _unit(g)
+
+
+def _unit(v: torch.Tensor) -> torch.Tensor:
+    """Each sample's vector over its length; zero stays zero."""
+    flat = v.flatten(1)
+    # By the largest entry first: squares of tiny gradients would vanish.
+    flat = flat / flat.abs().amax(1, keepdim=True).clamp(min=1e-38)
+    return (flat / flat.norm(dim=1, keepdim=True).clamp(min=1e-38)).view_as(v)
