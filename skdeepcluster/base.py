@@ -497,7 +497,7 @@ or (n_samples, height, width, channels)
 
         Returns
         -------
-        probabilities : ndarray of shape (n_samples, n_clusters_), float32
+        probabilities : ndarray of shape (n_samples, ``n_clusters_``), float32
             Rows sum to one.
         """
         check_is_fitted(self)
@@ -514,7 +514,7 @@ or (n_samples, height, width, channels)
         -------
         T : ndarray, float32
             ``"embedding"``: of shape (n_samples, n_embedding), the network's code.
-            ``"distance"``: of shape (n_samples, n_clusters_), Euclidean distance to
+            ``"distance"``: of shape (n_samples, ``n_clusters_``), Euclidean distance to
             the mean code of each cluster. ``"proba"``: as `predict_proba`.
         """
         check_is_fitted(self)

@@ -148,7 +148,7 @@ class DCCS(DeepClusterer):
         Cluster of each training sample, from 0.
     n_clusters_ : int
         Clusters that are not empty.
-    cluster_centers_ : ndarray of shape (n_clusters_, n_features) or as the images
+    cluster_centers_ : ndarray of shape (``n_clusters_``, n_features) or as the images
         Mean input of each cluster, in input space.
     history_ : dict of ndarray of shape (n_epochs,)
         Per epoch, the means of ``wasserstein`` (the critic's estimate of the distance
@@ -159,7 +159,7 @@ class DCCS(DeepClusterer):
         Iterations done.
     n_features_in_ : int
         Columns, or values of an image.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (``n_features_in_``,)
         Names of the columns, where X has them.
 
     Notes

@@ -1,0 +1,13 @@
+"""Sphinx: ``sphinx-build docs docs/_build``."""
+
+from skdeepcluster import __version__
+
+project = "skdeepcluster"
+author = "the skdeepcluster developers"
+release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc"]
+myst_enable_extensions = ["dollarmath"]
+numpydoc_show_class_members = False
+autodoc_inherit_docstrings = True
+exclude_patterns = ["_build"]
+html_title = f"skdeepcluster {release}"

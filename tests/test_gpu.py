@@ -1,0 +1,62 @@
+"""What only a GPU can show; run with -m gpu."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+
+from skdeepcluster import DCCS
+from skdeepcluster.engine import Batches, ResidentBatches, make_batches
+from skdeepcluster.networks import Scaling
+from tests.conftest import QUICK
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+]
+
+
+@pytest.mark.parametrize("shape", [(300, 9), (100, 28, 28), (64, 32, 32, 3)])
+def test_a_fit_on_the_gpu_is_repeatable_and_loads_on_a_cpu(shape):
+    X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    models = [DCCS(3, device="cuda", **QUICK).fit(X) for _ in range(2)]
+    np.testing.assert_allclose(
+        models[0].transform(X), models[1].transform(X), rtol=1e-3, atol=1e-4
+    )
+    state = pickle.dumps(models[0].set_params(device="cpu"))
+    on_cpu = pickle.loads(state)
+    assert on_cpu._scaling.shift.device.type == "cpu"
+    assert adjusted_rand_score(on_cpu.predict(X), models[0].labels_) > 0.9
+
+
+def test_bytes_lie_on_the_gpu_as_bytes_and_too_many_stay_at_home(monkeypatch):
+    X = np.zeros((64, 4), dtype=np.uint8)
+    gpu = torch.device("cuda")
+    scaling = Scaling.fit(X, "minmax").to(gpu)
+    args = X, 8, scaling, torch.Generator(gpu).manual_seed(0), gpu
+    batches = make_batches(*args)
+    assert isinstance(batches, ResidentBatches) and batches._rows.dtype == torch.uint8
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 0))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
+    at_home = make_batches(*args)
+    assert type(at_home) is Batches and at_home.draw().device.type == "cuda"
+
+
+def test_a_step_never_waits_for_the_gpu():
+    X = np.random.default_rng(0).integers(0, 256, (500, 28, 28)).astype(np.uint8)
+    model = DCCS(3, device="cuda", **QUICK)
+    step = model._step
+
+    def watched(net, **kwargs):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            return step(net, **kwargs)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    model._step = watched
+    model.fit(X)
+    assert model.n_iter_ > 0
