@@ -142,10 +142,12 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(
                 f"method {args.method!r} is unknown; use one of: {', '.join(_METHODS)}."
             )
+        if not args.out.parent.is_dir():
+            raise ValueError(f"{args.out.parent}: no such folder to write to.")
         X, y, names, shape = _read(args)
         model = _METHODS[args.method](
             args.n_clusters,
-            max_epochs=args.max_epochs or "auto",
+            max_epochs="auto" if args.max_epochs is None else args.max_epochs,
             device=args.device,
             random_state=args.seed,
             callbacks=[_Progress(sys.stderr)],

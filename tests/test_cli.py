@@ -20,7 +20,8 @@ def wine_csv(tmp_path):
 def run(tmp_path, *args):
     out = tmp_path / "out" / "labels.csv"
     out.parent.mkdir(exist_ok=True)
-    return main([*map(str, args), "--max-epochs", "2", "--out", str(out)]), out
+    defaults = ["--max-epochs", "2", "--out", str(out)]
+    return main([*defaults, *map(str, args)]), out
 
 
 def test_a_table_with_labels(wine_csv, tmp_path, capsys):
@@ -110,6 +111,8 @@ def too_few_rows(folder):
         lambda folder: ([folder / "no.csv"], "no such file or folder"),
         lambda folder: (["--method", "magic"], "method 'magic' is unknown"),
         lambda folder: (["--device", "abacus"], "device='abacus' is not a device"),
+        lambda folder: (["--n-clusters", 0], "'n_clusters' parameter"),
+        lambda folder: (["--out", folder / "no" / "x.csv"], "no such folder to write"),
         lambda folder: (["--labels", "town"], "those of the digits are 'target'"),
         lambda folder: ([folder], "holds no images"),
         lambda folder: ([__file__], "cannot read .py"),
