@@ -230,8 +230,8 @@ or (n_samples, height, width, channels)
     def _make_net(self, X: np.ndarray, device: torch.device, seed: int) -> Net:
         """Build scaling, networks, batches and optimizers."""
         generator = torch.Generator(device).manual_seed(seed)
-        scaling = Scaling.fit(X, self.scale, self._image_shape)
-        self._scale_state = scaling.arguments()
+        fitted = Scaling.fit(X, self.scale, self._image_shape)
+        self._scale_state = fitted.arguments()
         self._description = self._describe(self._input_shape())
         model = self._build()
         init = torch.Generator().manual_seed(seed)
@@ -240,7 +240,7 @@ or (n_samples, height, width, channels)
             # A user's encoder keeps the weights that it came with.
             ours = name != "encoder" or self.encoder is None
             xavier_normal_(network if ours else network.get_submodule("head"), init)
-        model.to(device)
+        scaling = cast(Scaling, model.to(device)["scaling"])
         batches = make_batches(X, self.batch_size, scaling, generator, device)
         net = Net(
             networks,

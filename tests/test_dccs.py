@@ -46,6 +46,12 @@ def test_one_step_moves_all_three_networks(table):
     assert moved == {"encoder", "critic", "discriminator"}
 
 
+def test_batches_are_scaled_by_the_module_that_goes_to_the_device(table):
+    model = DCCS(4, **QUICK)
+    net, _, _ = started(model, table)
+    assert net.batches.scaling is model._model["scaling"]
+
+
 def test_critic_updates_leave_the_encoders_weights(table):
     """Only its batch statistics move: it encodes in training mode, without gradient."""
     model = DCCS(4, **QUICK)
