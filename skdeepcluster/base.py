@@ -445,7 +445,7 @@ or (n_samples, height, width, channels)
             with torch.inference_mode():
                 x = scaling(scaling.centre(buffer).to(scaling.factor.device))
                 embedding, logits = self._encode(x)
-                yield embedding[:n].cpu().numpy(), logits[:n].cpu().numpy()
+            yield embedding[:n].cpu().numpy(), logits[:n].cpu().numpy()
 
     def _gather(self, X, n_columns: int, read: Callable) -> np.ndarray:
         """Validate X and fill an array with what `read` makes of each chunk."""
