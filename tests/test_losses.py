@@ -121,7 +121,11 @@ def test_virtual_adversarial_step_follows_its_equation(rng):
         g = [divergence(d + h, row) - divergence(d - h, row) for h in steps]
         expected[row] += radius[row] * np.array(g) / np.linalg.norm(g)
     got = virtual_adversarial(
-        lambda v: v @ tensor(W), tensor(x), tensor(radius), tensor(noise), xi=2
+        lambda v: v @ tensor(W),
+        tensor(x),
+        tensor(radius),
+        tensor(noise),
+        xi=tensor(np.full(6, 2)),
     )
     np.testing.assert_allclose(got.numpy(), expected, atol=1e-5)
 
@@ -130,7 +134,7 @@ def test_virtual_adversarial_step_changes_more_than_a_random_one(rng):
     W, x, noise = (tensor(rng.normal(size=s)) for s in ((20, 3), (50, 20), (50, 20)))
     radius = torch.full((50,), 0.5, dtype=torch.float64)
     random = x + 0.5 * noise / noise.norm(dim=1, keepdim=True)
-    adversarial = virtual_adversarial(lambda v: v @ W, x, radius, noise)
+    adversarial = virtual_adversarial(lambda v: v @ W, x, radius, noise, radius)
     change = [
         categorical_kl(x @ W, moved @ W).item() for moved in (random, adversarial)
     ]
@@ -142,6 +146,6 @@ def test_virtual_adversarial_step_keeps_its_length_where_gradients_vanish():
     x = torch.zeros(4, 3)
     sure = lambda v: 1e-12 * v.pow(3) + torch.tensor([60.0, 0, 0])  # noqa: E731
     radius = torch.arange(4.0)
-    moved = virtual_adversarial(sure, x, radius, torch.randn(4, 3))
+    moved = virtual_adversarial(sure, x, radius, torch.randn(4, 3), torch.ones(4))
     length = (moved - x).norm(dim=1)
     assert ((length - radius).abs() < 1e-4).logical_or(length == 0).all()

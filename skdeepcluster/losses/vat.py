@@ -14,7 +14,7 @@ def virtual_adversarial(
     x: torch.Tensor,
     radius: torch.Tensor,
     noise: torch.Tensor,
-    xi: float = 10.0,
+    xi: torch.Tensor,
 ) -> torch.Tensor:
     r"""Move each sample in the direction that changes its assignment most.
 
@@ -33,8 +33,8 @@ def virtual_adversarial(
         Length :math:`\epsilon` of each sample's perturbation.
     noise : tensor, shaped as x
         Standard normal, from which the random direction is made.
-    xi : float, default=10.0
-        Step of the power iteration.
+    xi : tensor of shape (n,)
+        Step :math:`\xi` of the power iteration for each sample.
 
     Returns
     -------
@@ -42,11 +42,14 @@ def virtual_adversarial(
         Constant: no gradient flows back through it.
     """
     x = x.detach()
+    each = (-1, *[1] * (x.ndim - 1))
     d = _unit(noise).requires_grad_()
     with torch.no_grad():
         target = logits_of(x)
-    (g,) = torch.autograd.grad(categorical_kl(target, logits_of(x + xi * d)), d)
-    return x + radius.view(-1, *[1] * (x.ndim - 1)) * _unit(g)
+    (g,) = torch.autograd.grad(
+        categorical_kl(target, logits_of(x + xi.view(each) * d)), d
+    )
+    return x + radius.view(each) * _unit(g)
 
 
 def _unit(v: torch.Tensor) -> torch.Tensor:
