@@ -199,7 +199,7 @@ def test_colour_is_greyed_after_its_channels_are_permuted():
 
 def test_virtual_adversarial_copies_leave_no_trace_in_the_averages(table):
     """A copy lies a quarter of the distance to the tenth neighbour away."""
-    model = DCCS(3, **QUICK)
+    model = DCCS(3, augmentation="vat", **QUICK)
     net, step, _ = started(model, table)
     before = weights(net)
     x, near = net.draw(), step.keywords["near"]

@@ -29,6 +29,7 @@ from skdeepcluster.networks import (
     still_statistics,
 )
 
+_NOT_FOR = {"table": ["crop"], "images": ["noise", "noise+vat"]}
 _LAYERS = ("hidden_layer_sizes", "critic_layer_sizes", "discriminator_layer_sizes")
 
 
@@ -84,13 +85,14 @@ class DCCS(DeepClusterer):
         Critic updates per encoder update.
     cluster_prior : array-like of shape (n_clusters,), default=None
         Known proportions of the clusters, in any order; uniform by default.
-    augmentation : {"auto", "crop", "vat", "noise"}, callable or None, default="auto"
+    augmentation : str, callable or None, default="auto"
         "crop", for images: a random resized crop, brightness and contrast (flips and
-        channel permutation as below). "vat": a virtual adversarial perturbation, the
-        small step that changes the category most. "noise", for tables: noise and
-        swapped entries. A callable maps a scaled batch to an augmented one. None:
-        without. "auto": "crop" for images, "vat" for tables, where it is stronger than
-        random perturbations (IMSAT reports 98.4 against 89.6 on MNIST [2]_).
+        channel permutation as below). "noise", for tables: noise and swapped entries.
+        "vat": a virtual adversarial perturbation, the small step that changes the
+        category most [2]_. "noise+vat": the one after the other. A callable maps a
+        scaled batch to an augmented one. None: without. "auto": "crop" for images,
+        "noise+vat" for tables: on many columns random noise alone is weak, on few
+        columns an adversarial step as short as the neighbours are near.
     vat_radius : float, default=0.25
         For "vat": length of the perturbation, in distances to the tenth neighbour.
     horizontal_flip : bool or "auto", default="auto"
@@ -99,9 +101,9 @@ class DCCS(DeepClusterer):
         Whether RGB images are converted to grey, after a random permutation of their
         channels where they are augmented; "auto": unless `encoder` is given.
     noise : tuple of float, default=(0.1, 0.3)
-        For "noise": range of the noise, in standard deviations of a column.
+        For noise: range of its size, in standard deviations of a column.
     swap : tuple of float, default=(0.1, 0.2)
-        For "noise": range of the share of entries taken from other rows.
+        For noise: range of the share of entries taken from other rows.
     detach_target : bool, default=False
         Take :math:`z_c(x)` as a constant in the augmentation loss.
     batch_size : int, default=64
@@ -169,9 +171,9 @@ class DCCS(DeepClusterer):
     (half of eq. 6), both as in the authors' release. (2) The last epoch is kept; the
     release reports the best one by labels. (3) "Critic loss converged" is made
     precise, see `tol`. (4) Tables, which the paper does not treat, get an MLP encoder
-    and a virtual adversarial perturbation as their augmentation: its radius is
-    estimated from at most 1,000 rows, and its power iteration steps as far as the
-    tenth neighbour (IMSAT: 10, whatever the data). (5) Augmentation is done in
+    and an augmentation by noise, swapped entries and a virtual adversarial step. Its
+    radius is estimated from at most 1,000 rows, and its power iteration steps as far
+    as the tenth neighbour is (IMSAT: 10, whatever the data). (5) Augmentation is done in
     floating point on the device, which differs from 8-bit images by rounding. (6) A
     random pair of the shuffle may be a matching one (1 in 64). (7) The default budget
     is far shorter than the paper's 3000 epochs (656,000 iterations on MNIST).
@@ -206,7 +208,11 @@ class DCCS(DeepClusterer):
         "sigma": [Interval(Real, 0, None, closed="left")],
         "n_critic": [Interval(Integral, 1, None, closed="left")],
         "cluster_prior": ["array-like", None],
-        "augmentation": [StrOptions({"auto", "crop", "vat", "noise"}), callable, None],
+        "augmentation": [
+            StrOptions({"auto", "crop", "noise", "vat", "noise+vat"}),
+            callable,
+            None,
+        ],
         "vat_radius": [Interval(Real, 0, None, closed="left")],
         "horizontal_flip": ["boolean", StrOptions({"auto"})],
         "grey": ["boolean", StrOptions({"auto"})],
@@ -310,7 +316,7 @@ class DCCS(DeepClusterer):
 
     def _describe(self, input_shape):
         is_table = len(input_shape) == 1
-        if self._augmentation_kind() == ("crop" if is_table else "noise"):
+        if self._augmentation_kind() in _NOT_FOR["table" if is_table else "images"]:
             raise ValueError(
                 f"augmentation={self.augmentation!r} is for "
                 f"{'images; set image_shape' if is_table else 'tables'}."
@@ -383,7 +389,8 @@ class DCCS(DeepClusterer):
             prior = np.asarray(self.cluster_prior, dtype=float)
         edges = np.cumsum(prior / prior.sum())[:-1]
         edges = torch.tensor(edges, dtype=torch.float32, device=net.device)
-        near = NeighbourDistance(net) if self._augmentation_kind() == "vat" else None
+        adversarial = self._augmentation_kind() in ("vat", "noise+vat")
+        near = NeighbourDistance(net) if adversarial else None
         step = functools.partial(self._step, edges=edges, near=near)
         net.run(step, **self._schedule(net))
 
@@ -446,13 +453,16 @@ class DCCS(DeepClusterer):
         kind = self._augmentation_kind()
         if kind == "crop":
             return self._crop(x, net)
-        if kind == "noise":
+        distance = near(x) if near else None
+        if kind in ("noise", "noise+vat"):
             std = self._scaling.std
-            return augment.corrupt(x, net, std, tuple(self.noise), tuple(self.swap))
+            x = augment.corrupt(x, net, std, tuple(self.noise), tuple(self.swap))
+        if kind == "noise":
+            return x
         # The power iteration probes as far away as the neighbours are. IMSAT's step of
         # 10 is about that distance on its data (MNIST in [-1, 1]), and far outside of
         # the data on a table of a few standardised columns.
-        distance, noise = near(x), net.randn(*x.shape)
+        noise = net.randn(*x.shape)
         with still_statistics(net.encoder_):
             return virtual_adversarial(
                 lambda x: self._code(net.encoder_, x)[1],
@@ -465,7 +475,7 @@ class DCCS(DeepClusterer):
     def _augmentation_kind(self):
         if self.augmentation != "auto":
             return self.augmentation
-        return "vat" if self._image_shape is None else "crop"
+        return "noise+vat" if self._image_shape is None else "crop"
 
     def _crop(self, x, net):
         flip = self.horizontal_flip
