@@ -172,8 +172,8 @@ class DCCS(DeepClusterer):
     release reports the best one by labels. (3) "Critic loss converged" is made
     precise, see `tol`. (4) Tables, which the paper does not treat, get an MLP encoder
     and an augmentation by noise, swapped entries and a virtual adversarial step. Its
-    radius is estimated from at most 1,000 rows, and its power iteration steps as far
-    as the tenth neighbour is (IMSAT: 10, whatever the data). (5) Augmentation is done in
+    radius is estimated from at most 1,000 rows; its power iteration steps as far as
+    the tenth neighbour is (IMSAT: 10, whatever the data). (5) Augmentation is done in
     floating point on the device, which differs from 8-bit images by rounding. (6) A
     random pair of the shuffle may be a matching one (1 in 64). (7) The default budget
     is far shorter than the paper's 3000 epochs (656,000 iterations on MNIST).
