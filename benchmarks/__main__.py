@@ -47,7 +47,7 @@ def main() -> None:
     """Run what the command line says."""
     args = _parser().parse_args()
     if args.verb == "table":
-        print(table(read(args.results)))
+        print(table(read(args.results)) if args.results.exists() else "no results yet")
     elif args.verb == "engine":
         print(engine.compare())
     elif args.verb == "memory":
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _run(args) -> None:
-    args.results.parent.mkdir(exist_ok=True)
+    args.results.parent.mkdir(parents=True, exist_ok=True)
     for data in args.data:
         try:
             load(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -55,14 +56,12 @@ def external(y, labels) -> dict[str, float]:
 
 def label_free(X, labels) -> dict[str, float]:
     """Silhouette (of 2,000 samples) and Davies-Bouldin index in input space."""
-    if len(np.unique(labels)) < 2:
-        return {"silhouette": float("nan"), "davies_bouldin": float("nan")}
-    return {
-        "silhouette": skm.silhouette_score(
-            X, labels, sample_size=min(2_000, len(X)), random_state=0
-        ),
-        "davies_bouldin": skm.davies_bouldin_score(X, labels),
-    }
+    scores = {"silhouette": float("nan"), "davies_bouldin": float("nan")}
+    shown = np.random.default_rng(0).permutation(len(X))[:2_000]
+    with contextlib.suppress(ValueError):  # one cluster, or as many as rows
+        scores["silhouette"] = skm.silhouette_score(X[shown], labels[shown])
+        scores["davies_bouldin"] = skm.davies_bouldin_score(X, labels)
+    return scores
 
 
 class Curve:
@@ -129,7 +128,7 @@ def fit_one(method, data, seed, params, minutes, curve) -> dict:
             model.set_callbacks(follow)
         fitted_on = X
     else:
-        model = CLASSIC[method](k, seed)
+        model, params, minutes = CLASSIC[method](k, seed), {}, None
         fitted_on = X.reshape(len(X), -1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()

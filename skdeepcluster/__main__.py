@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import sys
 import time
@@ -40,6 +41,10 @@ class _Progress(Callback):
         line += f", at most {left:.0f} s left"
         self.out.write(f"\r{line:60}" if live else f"{line}\n")
         self.out.flush()
+
+    def on_train_end(self, net, **kwargs):
+        if self.out.isatty():
+            self.out.write("\r" + 60 * " " + "\r")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,18 +88,32 @@ def _read(args):
     return digits.data, digits.target if args.labels else None, None, (8, 8)
 
 
+def _check_out(args) -> None:
+    """Refuse, before any work, an output that cannot be or would overwrite an input."""
+    out = args.out
+    if not out.parent.is_dir():
+        raise ValueError(f"{out.parent}: no such folder to write to.")
+    if out.is_dir() or out.suffix == ".png":
+        raise ValueError(f"{out}: name a file for the labels, such as labels.csv.")
+    for given in (args.file, args.labels):
+        if given is not None and Path(given).resolve() == out.resolve():
+            raise ValueError(f"{out}: would overwrite an input; name another --out.")
+
+
+def _rows(X) -> np.ndarray:
+    return np.asarray(X, dtype=np.float32).reshape(len(X), -1)
+
+
 def _scores(X, y, labels) -> dict[str, float]:
     from sklearn import metrics
 
-    flat = np.asarray(X).reshape(len(X), -1)
-    found = len(np.unique(labels)) > 1
-    sample = {"sample_size": min(len(X), 3_000), "random_state": 0}
-    rows = {
-        "silhouette": metrics.silhouette_score(flat, labels, **sample) if found else -1,
-        "Davies-Bouldin": metrics.davies_bouldin_score(flat, labels)
-        if found
-        else np.inf,
-    }
+    flat = _rows(X)
+    shown = np.random.default_rng(0).permutation(len(flat))[:3_000]
+    rows = {"silhouette": np.nan, "Davies-Bouldin": np.nan}
+    # Not defined for one cluster, nor where each row is its own.
+    with contextlib.suppress(ValueError):
+        rows["silhouette"] = metrics.silhouette_score(flat[shown], labels[shown])
+        rows["Davies-Bouldin"] = metrics.davies_bouldin_score(flat, labels)
     if y is not None:
         rows["ACC"] = clustering_accuracy(y, labels)
         rows["NMI"] = metrics.normalized_mutual_info_score(y, labels)
@@ -142,8 +161,7 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(
                 f"method {args.method!r} is unknown; use one of: {', '.join(_METHODS)}."
             )
-        if not args.out.parent.is_dir():
-            raise ValueError(f"{args.out.parent}: no such folder to write to.")
+        _check_out(args)
         X, y, names, shape = _read(args)
         model = _METHODS[args.method](
             args.n_clusters,
@@ -161,16 +179,14 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{model.n_iter_} iterations, {time.perf_counter() - started:.0f} s")
         for warning in caught:
             print(f"note: {warning.message}", file=sys.stderr)
-        flat = np.asarray(X).reshape(len(X), -1)
-        kmeans = KMeans(args.n_clusters, n_init=10, random_state=args.seed).fit(flat)
-        _report(name, model, kmeans, X, y)
         _write(args.out, model, X, names)
-        print(
-            f"wrote {args.out}: a label and {model.n_clusters_} probabilities per row"
-        )
+        print(f"wrote {args.out}: labels and {model.n_clusters_} probabilities per row")
+        kmeans = KMeans(args.n_clusters, n_init=10, random_state=args.seed)
+        _report(name, model, kmeans.fit(_rows(X)), X, y)
         _draw(args.out.with_suffix(".png"), model, X, shape)
     except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
+        reason = str(error) or type(error).__name__
+        print(f"error: {reason.splitlines()[0]}", file=sys.stderr)
         return 2
     return 0
 

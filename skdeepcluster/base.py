@@ -177,11 +177,15 @@ or (n_samples, height, width, channels)
             raise ValueError(
                 f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
             )
-        self._forget()
+        description = self._describe(self._input_shape())
         seed = self._seed()
         with one_training_at_a_time(), seeded(seed, device):
+            networks = self._networks(**description)
+            # All that can be wrong has been seen; from here on an old fit is gone.
+            self._forget()
+            self._description = description
             try:
-                net = self._make_net(X, device, seed)
+                net = self._make_net(X, networks, device, seed)
                 self._report_to_sklearn(net, given, y)
                 with threads_for(self._work_of_a_pass(net)):
                     self._train(net)
@@ -227,20 +231,19 @@ or (n_samples, height, width, channels)
                     "callbacks are given to set_callbacks."
                 )
 
-    def _make_net(self, X: np.ndarray, device: torch.device, seed: int) -> Net:
-        """Build scaling, networks, batches and optimizers."""
+    def _make_net(
+        self, X: np.ndarray, networks: dict, device: torch.device, seed: int
+    ) -> Net:
+        """Learn the scaling, initialise, and put all on the device."""
         generator = torch.Generator(device).manual_seed(seed)
-        fitted = Scaling.fit(X, self.scale, self._image_shape)
-        self._scale_state = fitted.arguments()
-        self._description = self._describe(self._input_shape())
-        model = self._build()
+        scaling = Scaling.fit(X, self.scale, self._image_shape)
+        self._scale_state = scaling.arguments()
         init = torch.Generator().manual_seed(seed)
-        networks = {k: v for k, v in model.items() if k != "scaling"}
         for name, network in networks.items():
             # A user's encoder keeps the weights that it came with.
             ours = name != "encoder" or self.encoder is None
             xavier_normal_(network if ours else network.get_submodule("head"), init)
-        scaling = cast(Scaling, model.to(device)["scaling"])
+        model = nn.ModuleDict({"scaling": scaling, **networks}).to(device)
         batches = make_batches(X, self.batch_size, scaling, generator, device)
         net = Net(
             networks,

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import threading
+import tracemalloc
 import warnings
 
 import joblib
@@ -19,11 +20,10 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback, Checkpoint, LRScheduler
 from torch import nn
 
 from skdeepcluster import DCCS
-from skdeepcluster.base import _rows_per_chunk
 from tests.conftest import QUICK
 
 
@@ -528,11 +528,38 @@ def test_nothing_prints_unless_verbose(blobs, capsys):
 # -- memory ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_features", [2, 64, 784, 3 * 96 * 96])
-def test_chunks_are_bounded(n_features):
-    rows = _rows_per_chunk(n_features, torch.device("cpu"))
-    assert 32 <= rows <= 1024
-    assert rows * n_features <= max(2**16, 32 * n_features)
+def test_memory_does_not_grow_with_the_input(tmp_path):
+    """A memmap of bytes is neither read nor converted as a whole."""
+    X = np.random.default_rng(0).integers(0, 256, (40_000, 200), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", X)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    tracemalloc.start()
+    model = quick(max_epochs=1, batch_size=2_000).fit(mapped)
+    fit = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    model.predict(mapped)
+    predict = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Blocks of 2 ** 20 float64 values; labels of 8 bytes a row.
+    assert fit < X.size * 4
+    assert predict < X.size / 2
+
+
+def test_a_refit_with_a_wrong_parameter_keeps_the_old_fit(blobs):
+    model = quick().fit(blobs)
+    with pytest.raises(ValueError, match="augmentation='crop' is for images"):
+        model.set_params(augmentation="crop").fit(blobs)
+    assert np.array_equal(model.predict(blobs), model.labels_)
+
+
+def test_skorch_checkpoints_by_the_name_of_the_network(blobs, tmp_path):
+    files = {"f_params": None, "f_optimizer": None, "f_criterion": None}
+    checkpoint = Checkpoint(
+        monitor=None, f_history=None, f_encoder="q.pt", dirname=str(tmp_path), **files
+    )
+    model = quick(callbacks=[checkpoint]).fit(blobs)
+    saved = torch.load(tmp_path / "q.pt")
+    assert torch.equal(saved["head.weight"], model._model["encoder"].head.weight)
 
 
 def test_defaults_do_not_warn_of_anything_but_convergence(blobs):

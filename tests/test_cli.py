@@ -73,6 +73,32 @@ def test_arrays_and_parquet_are_the_same_data(wine_csv, tmp_path):
         assert np.array_equal(data.y, y)
 
 
+def test_digits_without_a_file(tmp_path, capsys):
+    code, out = run(tmp_path, "--n-clusters", 10, "--labels", "target")
+    assert code == 0 and len(pd.read_csv(out)) == 1797
+    assert "DCCS, 10 clusters of 1797 rows" in capsys.readouterr().out
+
+
+def test_as_many_clusters_as_rows(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(4, 2)))
+    code, _ = run(tmp_path, tmp_path / "x.npy", "--n-clusters", 4)
+    assert code == 0 and "nan" in capsys.readouterr().out
+
+
+def test_a_csv_without_a_header_keeps_its_first_row(tmp_path):
+    (tmp_path / "x.csv").write_text("1,2\n3,4\n5,6\n")
+    (tmp_path / "y.txt").write_text("New York\nUlm\nUlm\n")
+    data = load_file(tmp_path / "x.csv", str(tmp_path / "y.txt"))
+    assert data.X.to_numpy().tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert data.y.tolist() == ["New York", "Ulm", "Ulm"]
+
+
+def test_deep_grey_images_keep_their_values(tmp_path):
+    deep = np.arange(0, 64_000, 1_000, dtype=np.uint16).reshape(8, 8)
+    Image.fromarray(deep).save(tmp_path / "a.png")
+    assert np.array_equal(load_file(tmp_path).X[0], deep)
+
+
 def text_column(folder):
     pd.DataFrame({"x": [1, 2], "town": ["Bonn", "Ulm"]}).to_csv(folder / "t.csv")
     return [folder / "t.csv"], "column 'town' holds text"
@@ -100,6 +126,26 @@ def wrong_labels(folder):
     return [folder / "x.npy", "--labels", folder / "y.npy"], "29 labels for 30 rows"
 
 
+def empty(folder):
+    (folder / "x.npy").touch()
+    return [folder / "x.npy"], "x.npy: "
+
+
+def no_archive(folder):
+    (folder / "x.npz").write_bytes(b"PK\x03\x04 and no more")
+    return [folder / "x.npz"], "x.npz: "
+
+
+def overwriting(folder):
+    np.save(folder / "x.npy", np.ones((30, 2)))
+    return [folder / "x.npy", "--out", folder / "x.npy"], "would overwrite an input"
+
+
+def missing_label(folder):
+    np.savez(folder / "x.npz", X=np.ones((3, 2)), y=[0, 1, np.nan])
+    return [folder / "x.npz", "--labels", "y"], "some are missing"
+
+
 def too_few_rows(folder):
     np.save(folder / "x.npy", np.eye(4))
     return [folder / "x.npy"], "n_samples=4 should be >= n_clusters=10"
@@ -110,6 +156,8 @@ def too_few_rows(folder):
     [
         lambda folder: ([folder / "no.csv"], "no such file or folder"),
         lambda folder: (["--method", "magic"], "method 'magic' is unknown"),
+        lambda folder: (["--device", "meta"], "device='meta' is not available"),
+        lambda folder: (["--out", folder], "name a file for the labels"),
         lambda folder: (["--device", "abacus"], "device='abacus' is not a device"),
         lambda folder: (["--n-clusters", 0], "'n_clusters' parameter"),
         lambda folder: (["--out", folder / "no" / "x.csv"], "no such folder to write"),
@@ -121,6 +169,10 @@ def too_few_rows(folder):
         several_sizes,
         objects,
         wrong_labels,
+        empty,
+        no_archive,
+        overwriting,
+        missing_label,
         too_few_rows,
     ],
 )

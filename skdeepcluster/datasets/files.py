@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import zipfile
 from pathlib import Path
 
 import numpy as np
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, column_or_1d
 
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff"}
 
@@ -23,7 +24,7 @@ def load_file(path, labels=None) -> Bunch:
     labels : str, default=None
         Known labels, kept apart: a column of the table, an array of the ``.npz``, the
         word ``"folders"`` (the sub-folder that an image lies in), or a file with one
-        label per row (``.npy``, ``.csv`` or plain text).
+        label per row (``.npy``, or text with a label per line and no header).
 
     Returns
     -------
@@ -56,8 +57,12 @@ def load_file(path, labels=None) -> Bunch:
         )
     if labels is not None and data.y is None:
         data.y = _label_file(path, labels)
-    if data.y is not None and len(data.y) != len(data.X):
-        raise ValueError(f"{len(data.y)} labels for {len(data.X)} rows.")
+    if data.y is not None:
+        data.y = column_or_1d(data.y)
+        if len(data.y) != len(data.X):
+            raise ValueError(f"{len(data.y)} labels for {len(data.X)} rows.")
+        if data.y.dtype.kind == "f" and not np.isfinite(data.y).all():
+            raise ValueError(f"labels {labels!r}: some are missing.")
     return data
 
 
@@ -76,6 +81,9 @@ def _table(path: Path, labels) -> Bunch:
     read = pandas.read_csv if path.suffix.lower() == ".csv" else pandas.read_parquet
     try:
         X = read(path)
+        if path.suffix.lower() == ".csv" and all(map(_is_number, X.columns)):
+            X = read(path, header=None)  # its first row holds no names
+            X.columns = X.columns.astype(str)
     except ValueError as error:  # pandas' parsers raise its subclasses
         raise ValueError(f"{path}: {error}") from error
     y = X.pop(labels).to_numpy() if labels in X.columns else None
@@ -91,24 +99,37 @@ def _table(path: Path, labels) -> Bunch:
     return Bunch(X=X, y=y, names=None)
 
 
+def _is_number(name) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _array(path: Path, labels) -> Bunch:
     try:
         X = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise ValueError(f"{path}: {error}") from error
     return Bunch(X=X, y=None, names=None)
 
 
 def _arrays(path: Path, labels) -> Bunch:
-    with np.load(path, allow_pickle=False) as arrays:
-        rest = [name for name in arrays.files if name != labels]
-        name = "X" if "X" in rest else rest[0] if len(rest) == 1 else None
-        if name is None:
-            raise ValueError(
-                f"{path}: holds {', '.join(arrays.files)}; name the samples X."
-            )
-        y = arrays[labels] if labels in arrays.files else None
-        return Bunch(X=arrays[name], y=y, names=None)
+    with path.open("rb") as file:
+        try:
+            arrays = np.load(file, allow_pickle=False)
+            rest = [name for name in arrays.files if name != labels]
+            name = "X" if "X" in rest else rest[0] if len(rest) == 1 else None
+            X = arrays[name] if name else None
+            y = arrays[labels] if labels in arrays.files else None
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path}: {error}") from error
+    if X is None:
+        raise ValueError(
+            f"{path}: holds {', '.join(arrays.files)}; name the samples X."
+        )
+    return Bunch(X=X, y=y, names=None)
 
 
 def _folder(path: Path, labels) -> Bunch:
@@ -119,8 +140,10 @@ def _folder(path: Path, labels) -> Bunch:
     images: list[np.ndarray] = []
     for file in files:
         with Image.open(file) as image:
-            grey = image.mode in ("1", "L", "LA", "I;16")
-            images.append(np.asarray(image.convert("L" if grey else "RGB")))
+            deep = image.mode.startswith(("I", "F"))  # 16 bits and more stay so
+            grey = image.mode in ("1", "L", "LA")
+            plain = image if deep else image.convert("L" if grey else "RGB")
+            images.append(np.asarray(plain))
         if images[-1].shape != images[0].shape:
             raise ValueError(
                 f"{file}: is of shape {images[-1].shape}, {files[0]} of shape "
@@ -141,7 +164,7 @@ def _label_file(path: Path, labels) -> np.ndarray:
         )
     if file.suffix == ".npy":
         return np.load(file, allow_pickle=False).ravel()
-    lines = file.read_text().split()
+    lines = [line.strip() for line in file.read_text().splitlines() if line.strip()]
     try:
         return np.array([int(line) for line in lines])
     except ValueError:

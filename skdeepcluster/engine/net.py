@@ -181,6 +181,9 @@ class Net(NeuralNet):
             self.notify("on_epoch_begin", dataset_train=self.batches)
             means = self._epoch(step, n)
             self.n_steps += n
+            # One row for all batches of the epoch: some callbacks look for the last.
+            self.history.new_batch()
+            self.history.record_batch("train_batch_size", self.batches.batch_size)
             self.history.record("phase", self.phase)
             self.history.record("step", self.n_steps)
             for name, value in means.items():

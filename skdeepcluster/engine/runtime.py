@@ -49,7 +49,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
             f"device={device!r} is not a device that torch knows. Use 'auto', 'cpu', "
             "'cuda', 'cuda:1' or 'mps'."
         ) from error
-    there = present.get(resolved.type, lambda: True)()
+    there = present.get(resolved.type, lambda: False)()
     if resolved.type == "cuda" and there:
         there = (resolved.index or 0) < torch.cuda.device_count()
     if not there:

@@ -33,7 +33,7 @@ def plot_clusters(estimator, X, *, n_members=8, max_points=3_000, image_shape=No
     """
     from matplotlib.figure import Figure
 
-    values = np.asarray(X)
+    flat = np.asarray(X, dtype=np.float32).reshape(len(X), -1)
     proba = estimator.predict_proba(X)
     labels = proba.argmax(1)
     if image_shape is None:
@@ -44,8 +44,8 @@ def plot_clusters(estimator, X, *, n_members=8, max_points=3_000, image_shape=No
     _scatter(left, estimator, X, labels, k, max_points)
     right.suptitle("Typical members: the most probable of each cluster")
     axes = right.subplots(k, n_members if image_shape else 1, squeeze=False)
-    flat = values.reshape(len(values), -1)
-    mean, std = flat.mean(0), flat.std(0)
+    low, high = flat.min(), flat.max()
+    mean, std = (0, 1) if image_shape else (flat.mean(0), flat.std(0))
     for cluster, row in enumerate(axes):
         inside = np.flatnonzero(labels == cluster)
         typical = inside[np.argsort(-proba[inside, cluster], kind="stable")][:n_members]
@@ -53,7 +53,8 @@ def plot_clusters(estimator, X, *, n_members=8, max_points=3_000, image_shape=No
             f"{cluster}", rotation=0, ha="right", va="center", fontweight="bold"
         )
         if image_shape:
-            _images(row, flat[typical], image_shape)
+            pixels = (flat[typical] - low) / ((high - low) or 1)
+            _images(row, pixels, image_shape)
         else:
             z = (flat[typical] - mean) / np.where(std > 0, std, 1)
             row[0].plot(z.T, color=_COLOURS[cluster % 8], alpha=0.5, linewidth=1)
@@ -94,14 +95,12 @@ def _scatter(figure, estimator, X, labels, k, max_points):
 
 
 def _images(row, members, image_shape):
-    low, high = members.min(), members.max()
-    span = float(high) - float(low) or 1.0
-    shape = (
-        image_shape[:2] if len(image_shape) < 3 or image_shape[2] == 1 else image_shape
-    )
+    """Draw members with values in [0, 1]; other channels than RGB as their mean."""
+    members = members.reshape(len(members), *image_shape[:2], -1)
+    if members.shape[3] != 3:
+        members = members.mean(3)
     for axes in row:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     for axes, member in zip(row, members, strict=False):
-        pixels = (member.reshape(shape).astype(float) - float(low)) / span
-        axes.imshow(pixels, cmap="gray_r", vmin=0, vmax=1)
+        axes.imshow(member, cmap="gray", vmin=0, vmax=1)
