@@ -58,7 +58,11 @@ def plot_clusters(estimator, X, *, n_members=8, max_points=3_000, image_shape=No
         else:
             z = (flat[typical] - mean) / np.where(std > 0, std, 1)
             row[0].plot(z.T, color=_COLOURS[cluster % 8], alpha=0.5, linewidth=1)
-            row[0].set(xticks=[], yticks=[0])
+            row[0].axhline(0, color="grey", linewidth=0.5, zorder=0)
+            row[0].set(xticks=[], yticks=[])
+    if not image_shape and flat.shape[1] <= 30:
+        names = getattr(X, "columns", range(flat.shape[1]))
+        axes[-1, 0].set_xticks(range(flat.shape[1]), names, rotation=45, ha="right")
     return figure
 
 
