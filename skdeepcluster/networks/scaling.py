@@ -36,6 +36,7 @@ class Scaling(nn.Module):
     def __init__(self, shift, factor, std, image_shape=None):
         super().__init__()
         self._shift = np.asarray(shift, dtype=np.float64)
+        self._shift32 = self._shift.astype(np.float32)
         for name, value in (("shift", shift), ("factor", factor), ("std", std)):
             # A copy: the arrays may be a file mapped for reading (joblib).
             own = torch.from_numpy(np.array(value, dtype=np.float32))
@@ -91,9 +92,9 @@ class Scaling(nn.Module):
         """Make a tensor of raw rows, in the host's memory."""
         if rows.dtype.kind in "iub" and rows.dtype.itemsize <= 2:
             return torch.from_numpy(rows)
-        kind = np.float32 if rows.dtype == np.float32 else np.float64
-        centred = np.subtract(rows, self._shift.astype(kind), dtype=kind)
-        return torch.from_numpy(centred.astype(np.float32, copy=False))
+        if rows.dtype == np.float32:
+            return torch.from_numpy(rows - self._shift32)
+        return torch.from_numpy((rows - self._shift).astype(np.float32))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scale what `centre` gave to the network's float32 input."""
