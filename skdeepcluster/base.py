@@ -190,7 +190,7 @@ or (n_samples, height, width, channels)
                 with threads_for(self._work_of_a_pass(net)):
                     self._train(net)
             except FitStopped as stop:
-                _warn(str(stop))
+                reason = str(stop)
             except KeyboardInterrupt:
                 if hasattr(self, "_model"):
                     net.settle()
@@ -200,11 +200,13 @@ or (n_samples, height, width, channels)
                 self._forget()  # half a model would pass for a fitted one
                 raise
             else:
-                _warn(self._not_converged(net))
+                reason = self._not_converged(net)
             self._finish(X, net)
-        _warn(self._empty_clusters())
         if hasattr(self, "_callback_fit_ctx"):
             self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=given, y=y)
+        # Last: where warnings are errors, the estimator is fitted all the same.
+        _warn(reason)
+        _warn(self._empty_clusters())
         return self
 
     def _forget(self) -> None:
@@ -452,7 +454,6 @@ or (n_samples, height, width, channels)
 
     def _gather(self, X, n_columns: int, read: Callable) -> np.ndarray:
         """Validate X and fill an array with what `read` makes of each chunk."""
-        check_is_fitted(self)
         X = self._check_X(X, fitting=False)
         out = np.empty((len(X), n_columns), dtype=np.float32)
         done = 0

@@ -262,6 +262,14 @@ def test_not_finite_warns_and_stays_usable(blobs):
     assert all(np.isfinite(w).all() for w in model.__getstate__()["_weights"].values())
 
 
+@pytest.mark.filterwarnings("error")
+def test_where_warnings_are_errors_the_model_is_fitted_all_the_same(blobs):
+    model = quick(learning_rate=1e30)
+    with pytest.raises(ConvergenceWarning):
+        model.fit(blobs)
+    assert np.array_equal(model.predict(blobs), model.labels_)
+
+
 def test_empty_clusters_warn_and_are_dropped(blobs):
     def starve(net):
         with torch.no_grad():
