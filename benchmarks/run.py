@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import os
 import platform
@@ -13,7 +12,6 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
-import sklearn.metrics as skm
 import torch
 from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.mixture import GaussianMixture
@@ -23,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 import skdeepcluster
 from benchmarks.data import load
 from skdeepcluster.engine import TimeLimit
-from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.metrics import external_scores, internal_scores
 
 DEEP = {"dccs": skdeepcluster.DCCS}
 
@@ -45,23 +43,10 @@ CLASSIC = {
 METHODS = [*DEEP, *CLASSIC]
 
 
-def external(y, labels) -> dict[str, float]:
-    """ACC, NMI and ARI of whole sets."""
-    return {
-        "acc": clustering_accuracy(y, labels),
-        "nmi": skm.normalized_mutual_info_score(y, labels),
-        "ari": skm.adjusted_rand_score(y, labels),
-    }
-
-
-def label_free(X, labels) -> dict[str, float]:
-    """Silhouette (of 2,000 samples) and Davies-Bouldin index in input space."""
-    scores = {"silhouette": float("nan"), "davies_bouldin": float("nan")}
-    shown = np.random.default_rng(0).permutation(len(X))[:2_000]
-    with contextlib.suppress(ValueError):  # one cluster, or as many as rows
-        scores["silhouette"] = skm.silhouette_score(X[shown], labels[shown])
-        scores["davies_bouldin"] = skm.davies_bouldin_score(X, labels)
-    return scores
+def scores_of(X, y, labels) -> dict[str, float]:
+    """External and internal scores, named as in the results file."""
+    scores = {**external_scores(y, labels), **internal_scores(X, labels)}
+    return {name.lower().replace("-", "_"): value for name, value in scores.items()}
 
 
 class Curve:
@@ -93,12 +78,13 @@ class Curve:
         if step < self.next:
             return
         self.next = step * self.ratio
+        scores = external_scores(self.y, fitted_estimator.predict(self.X))
         self.points.append(
             {
                 "step": step,
                 "seconds": time.perf_counter() - self.started,
                 "wasserstein": float(history["wasserstein"][-1]),
-                **external(self.y, fitted_estimator.predict(self.X)),
+                **{k.lower(): v for k, v in scores.items()},
             }
         )
 
@@ -146,8 +132,7 @@ def fit_one(method, data, seed, params, minutes, curve) -> dict:
         "n_samples": len(X),
         "n_clusters": k,
         "n_clusters_found": len(np.unique(labels)),
-        **external(y, labels),
-        **label_free(fitted_on.reshape(len(X), -1), labels),
+        **scores_of(fitted_on.reshape(len(X), -1), y, labels),
         "seconds": seconds,
         "peak_mb": (peak - before) / 1024,
         "steps": getattr(model, "n_iter_", None) if method in DEEP else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import sys
 import time
@@ -15,7 +14,7 @@ from skorch.callbacks import Callback
 
 import skdeepcluster
 from skdeepcluster.datasets import load_file
-from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.metrics import external_scores, internal_scores
 
 _METHODS = {"dccs": skdeepcluster.DCCS}
 
@@ -105,20 +104,8 @@ def _rows(X) -> np.ndarray:
 
 
 def _scores(X, y, labels) -> dict[str, float]:
-    from sklearn import metrics
-
-    flat = _rows(X)
-    shown = np.random.default_rng(0).permutation(len(flat))[:3_000]
-    rows = {"silhouette": np.nan, "Davies-Bouldin": np.nan}
-    # Not defined for one cluster, nor where each row is its own.
-    with contextlib.suppress(ValueError):
-        rows["silhouette"] = metrics.silhouette_score(flat[shown], labels[shown])
-        rows["Davies-Bouldin"] = metrics.davies_bouldin_score(flat, labels)
-    if y is not None:
-        rows["ACC"] = clustering_accuracy(y, labels)
-        rows["NMI"] = metrics.normalized_mutual_info_score(y, labels)
-        rows["ARI"] = metrics.adjusted_rand_score(y, labels)
-    return rows
+    known = {} if y is None else external_scores(y, labels)
+    return {**internal_scores(X, labels), **known}
 
 
 def _write(path: Path, model, X, names) -> None:
@@ -182,7 +169,8 @@ def main(argv: list[str] | None = None) -> int:
         _write(args.out, model, X, names)
         print(f"wrote {args.out}: labels and {model.n_clusters_} probabilities per row")
         kmeans = KMeans(args.n_clusters, n_init=10, random_state=args.seed)
-        _report(name, model, kmeans.fit(_rows(X)), X, y)
+        rows = _rows(X)
+        _report(name, model, kmeans.fit(rows), rows, y)
         _draw(args.out.with_suffix(".png"), model, X, shape)
     except (ValueError, TypeError, OSError, ImportError) as error:
         reason = str(error) or type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import check_consistent_length, column_or_1d
 
@@ -51,3 +52,21 @@ def clustering_accuracy(labels_true, labels_pred) -> float:
     table = contingency_matrix(labels_true, labels_pred)
     matched = linear_sum_assignment(table, maximize=True)
     return float(table[matched].sum() / np.sum(table))
+
+
+def external_scores(labels_true, labels_pred) -> dict[str, float]:
+    """ACC, NMI and ARI of a whole set, by these names.
+
+    Parameters
+    ----------
+    labels_true, labels_pred : array-like of shape (n_samples,)
+
+    Returns
+    -------
+    dict of str to float
+    """
+    return {
+        "ACC": clustering_accuracy(labels_true, labels_pred),
+        "NMI": float(normalized_mutual_info_score(labels_true, labels_pred)),
+        "ARI": float(adjusted_rand_score(labels_true, labels_pred)),
+    }

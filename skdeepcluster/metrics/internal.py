@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 from scipy.special import entr
+from sklearn.metrics import davies_bouldin_score, silhouette_score
 from sklearn.utils import check_array
 
 
@@ -41,3 +44,26 @@ def cluster_information(probabilities) -> float:
     marginal = p.mean(0, dtype=np.float64)
     conditional = entr(p).sum(1).mean(dtype=np.float64)
     return float(entr(marginal).sum() - conditional)
+
+
+def internal_scores(X, labels, sample_size: int = 2_000) -> dict[str, float]:
+    """Silhouette and Davies-Bouldin index in input space, by these names.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    labels : ndarray of shape (n_samples,)
+    sample_size : int, default=2000
+        Rows that the silhouette, which is quadratic, is computed on.
+
+    Returns
+    -------
+    dict of str to float
+        nan where a score is not defined: for one cluster, or as many as rows.
+    """
+    scores = {"silhouette": float("nan"), "Davies-Bouldin": float("nan")}
+    shown = np.random.default_rng(0).permutation(len(X))[:sample_size]
+    with contextlib.suppress(ValueError):
+        scores["silhouette"] = float(silhouette_score(X[shown], labels[shown]))
+        scores["Davies-Bouldin"] = float(davies_bouldin_score(X, labels))
+    return scores
