@@ -141,8 +141,8 @@ def corrupt(
     noise : tuple of float
         The noise of a row is normal with a share of `std`, drawn from this range.
     swap : tuple of float
-        Share of a row's entries that are replaced by the same column's entry of
-        another random row, drawn from this range.
+        Probability that an entry of a row is replaced by the same column's entry of a
+        random row of the batch, drawn from this range for each row.
     """
     n, d = x.shape
     u = net.rand(2, n, 1)

@@ -99,7 +99,7 @@ class DCCS(DeepClusterer):
         Whether images are mirrored; "auto": those of 32 pixels and more.
     grey : bool or "auto", default="auto"
         Whether RGB images are converted to grey, after a random permutation of their
-        channels where they are augmented; "auto": unless `encoder` is given.
+        channels in the copies of "crop"; "auto": unless `encoder` is given.
     noise : tuple of float, default=(0.1, 0.3)
         For noise: range of its size, in standard deviations of a column.
     swap : tuple of float, default=(0.1, 0.2)
@@ -113,14 +113,14 @@ class DCCS(DeepClusterer):
     max_epochs : int or "auto", default="auto"
         Passes over the data, each batch used for one update (at least one iteration,
         which takes ``n_critic + 1`` batches); the paper's are up to 3000. "auto": a
-        budget of iterations (`n_critic` critic updates and one encoder update) that
-        hardly depends on the number of rows: for tables 4 per row, at least 150 and at
-        most 2,000; for images at most 20,000. An epoch is then at least 20 iterations
-        and at most a hundredth of the budget.
+        budget of iterations (`n_critic` critic updates and one encoder update): 4 per
+        row, at least 150 and at most 2,000 for tables, 20,000 for images. An epoch is
+        then at most a hundredth of the budget, but at least 20 iterations.
     tol : float, default=0.01
         Stop when the critic's distance, averaged over 20 epochs, has not fallen by
         this share within `n_iter_no_change` epochs, counted from its highest point.
-        0 never stops. The budget of ``max_epochs="auto"`` usually ends first.
+        0 never stops. With the default `n_iter_no_change`, the budget of
+        ``max_epochs="auto"`` ends first on tables, and on images in large numbers.
     n_iter_no_change : int, default=100
         See `tol`.
     image_shape : tuple of int, default=None
