@@ -29,6 +29,7 @@ from skdeepcluster.engine import (
     Convergence,
     FitStopped,
     Net,
+    Settled,
     chunks,
     make_batches,
     one_training_at_a_time,
@@ -42,11 +43,14 @@ from skdeepcluster.engine.callbacks import (
     with_callbacks,
 )
 from skdeepcluster.metrics import cluster_information
-from skdeepcluster.networks import Scaling, xavier_normal_
+from skdeepcluster.networks import CustomEncoder, Scaling, xavier_normal_
 
 # Kept as they are given; anything else becomes the first.
 _DTYPES = [np.float32, np.float64, np.uint8, np.bool_]
 _DTYPES += [np.int8, np.int16, np.int32, np.int64, np.uint16, np.uint32, np.uint64]
+
+# Samples whose assignments are followed through the training.
+_FOLLOWED = 1_000
 
 # What a fit sets, beside what it learns of the input's shape.
 _FITTED = ["labels_", "n_clusters_", "cluster_centers_", "history_", "n_iter_"]
@@ -66,16 +70,16 @@ class DeepClusterer(
 ):
     """Base of all deep clusterers: everything but the algorithm.
 
-    A method adds its parameters and these five things:
+    A method adds its parameters and these four things:
 
     - `_describe`, the sizes of its networks as plain values, and `_networks`, which
       builds them from these;
     - `_optimizers`, by name;
     - `_train`, its phases, each of them a step repeated by the net;
-    - `_encode`, the embedding and the logits of a batch;
-    - `_budget`, the steps that ``max_epochs="auto"`` stands for.
+    - `_encode`, the embedding and the logits of a batch.
     """
 
+    # Parameters that every method has.
     _parameter_constraints: dict = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "encoder": [nn.Module, callable, None],
@@ -96,10 +100,12 @@ class DeepClusterer(
         "verbose": ["verbose"],
     }
 
-    # Minibatches that one step draws: an epoch uses every batch once.
-    _draws_per_step = 1
     # The history's quantity that falls until the method has converged, if any.
     _monitor: str | None = None
+    # The phase that ends when assignments no longer change, if any.
+    _settles_in: str | None = None
+    # What pixels are scaled to by ``scale="auto"``.
+    _pixel_range = (-1.0, 1.0)
 
     # -- what a method adds -----------------------------------------------------------
 
@@ -124,12 +130,39 @@ class DeepClusterer(
     def _encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return embedding and cluster logits of a scaled batch, with `_model`."""
 
-    @abstractmethod
-    def _budget(self, n_samples: int) -> int:
-        """Return the steps of ``max_epochs="auto"``."""
-
     def _check_params(self) -> None:
         """Raise what one parameter's own constraint cannot see."""
+
+    def _draw_weights(
+        self, name: str, network: nn.Module, generator: torch.Generator
+    ) -> None:
+        """Draw the first weights of a network; Xavier-normal by default."""
+        xavier_normal_(network, generator)
+
+    # -- parameters -------------------------------------------------------------------
+
+    def _store(self, given: dict[str, Any]) -> None:
+        """Store the constructor's arguments, its ``locals()``, as they are."""
+        for name in self._get_param_names():
+            setattr(self, name, given[name])
+
+    def _check_layers(self, *names: str) -> None:
+        """Raise if one of these parameters does not hold widths of layers."""
+        for name in names:
+            sizes = getattr(self, name)
+            if not all(isinstance(n, Integral) and int(n) > 0 for n in sizes):
+                raise ValueError(f"{name} must be positive integers; got {sizes!r}.")
+
+    def _check_prior(self) -> None:
+        """Raise if `cluster_prior` does not hold a proportion per cluster."""
+        if self.cluster_prior is None:
+            return
+        prior = np.asarray(self.cluster_prior, dtype=float)
+        if prior.shape != (self.n_clusters,) or not (prior > 0).all():
+            raise ValueError(
+                f"cluster_prior must hold n_clusters={self.n_clusters} positive "
+                f"proportions; got {self.cluster_prior!r}."
+            )
 
     # -- fit --------------------------------------------------------------------------
 
@@ -238,13 +271,14 @@ or (n_samples, height, width, channels)
     ) -> Net:
         """Learn the scaling, initialise, and put all on the device."""
         generator = torch.Generator(device).manual_seed(seed)
-        scaling = Scaling.fit(X, self.scale, self._image_shape)
+        scaling = Scaling.fit(X, self.scale, self._image_shape, self._pixel_range)
         self._scale_state = scaling.arguments()
         init = torch.Generator().manual_seed(seed)
         for name, network in networks.items():
             # A user's encoder keeps the weights that it came with.
-            ours = name != "encoder" or self.encoder is None
-            xavier_normal_(network if ours else network.get_submodule("head"), init)
+            own = isinstance(network, CustomEncoder)
+            ours = cast(nn.Module, network.head if own else network)
+            self._draw_weights(name, ours, init)
         model = nn.ModuleDict({"scaling": scaling, **networks}).to(device)
         batches = make_batches(X, self.batch_size, scaling, generator, device)
         net = Net(
@@ -253,7 +287,7 @@ or (n_samples, height, width, channels)
             batches,
             generator=generator,
             device=device,
-            callbacks=self._all_callbacks(),
+            callbacks=self._all_callbacks(X),
             verbose=int(self.verbose),
         )
         net.initialize()
@@ -267,12 +301,27 @@ or (n_samples, height, width, channels)
         self._n_embedding = embedding.shape[1]
         return net
 
-    def _all_callbacks(self) -> list:
-        ours = []
+    def _all_callbacks(self, X: np.ndarray) -> list:
+        ours: list[tuple[str, Any]] = []
         if self._monitor is not None:
             converged = Convergence(self._monitor, self.tol, self.n_iter_no_change)
-            ours = [("convergence", converged)]
+            ours.append(("convergence", converged))
+        if self._settles_in is not None:
+            # The same rows each time, evenly spaced.
+            rows = X[np.unique(np.linspace(0, len(X) - 1, _FOLLOWED).astype(int))]
+            assign = functools.partial(self._assign, rows)
+            args = assign, self._settles_in, self.tol, self.n_iter_no_change
+            ours.append(("settled", Settled(*args)))
         return [*ours, *(self.callbacks or ())]
+
+    def _assign(self, X: np.ndarray) -> np.ndarray:
+        """Clusters of rows amid a training, which goes on in the mode that it was."""
+        modes = {module: module.training for module in self._model.modules()}
+        self._model.eval()
+        clusters = [logits.argmax(1) for _, logits in self._infer(X)]
+        for module, training in modes.items():
+            module.training = training
+        return np.concatenate(clusters)
 
     def _report_to_sklearn(self, net: Net, X, y) -> None:
         """Let scikit-learn's callbacks follow the epochs, where it has any."""
@@ -285,16 +334,27 @@ or (n_samples, height, width, channels)
             bridge = SklearnCallbacks(context, self, X, y, progress)
             net.callbacks_.append(("sklearn", bridge))
 
-    def _schedule(self, net: Net) -> dict[str, int]:
-        """Steps of the phase and of an epoch, as keywords of ``net.run``."""
-        epoch = max(1, len(net.batches) // self._draws_per_step)
-        if self.max_epochs == "auto":
+    def _schedule(
+        self, net: Net, max_epochs: int | str, budget: int, draws: int = 1
+    ) -> dict[str, int]:
+        """Steps of a phase and of an epoch, as keywords of ``net.run``.
+
+        Parameters
+        ----------
+        net : Net
+        max_epochs : int or "auto"
+            Epochs of the phase; a step uses `draws` minibatches of it.
+        budget : int
+            Steps that "auto" stands for.
+        draws : int, default=1
+        """
+        epoch = max(1, len(net.batches) // draws)
+        if max_epochs == "auto":
             # Not a row of history per step, however small the data, nor a single row
             # for the whole budget, however large.
-            steps = self._budget(net.batches.n_samples)
-            epoch = int(np.clip(epoch, 20, max(20, steps // 100)))
-            return {"n_steps": steps, "steps_per_epoch": epoch}
-        return {"n_steps": self.max_epochs * epoch, "steps_per_epoch": epoch}
+            epoch = int(np.clip(epoch, 20, max(20, budget // 100)))
+            return {"n_steps": budget, "steps_per_epoch": epoch}
+        return {"n_steps": int(max_epochs) * epoch, "steps_per_epoch": epoch}
 
     def _work_of_a_pass(self, net: Net) -> float:
         """Multiply-adds of one pass of a minibatch: lower bound, one per weight."""
@@ -307,6 +367,15 @@ or (n_samples, height, width, channels)
         """Say so, if the monitored loss still fell when the steps ended."""
         if net.converged_ is not False or not self.tol:
             return ""
+        if self._monitor is None:
+            changed = net.history[-1]["changed"]
+            if not changed > 10 * self.tol:  # or nan: too short a run to tell
+                return ""
+            return (
+                f"{type(self).__name__} had not converged after {net.n_steps} steps: "
+                f"{changed:.1%} of the samples changed their cluster over the last "
+                f"{self.n_iter_no_change} epochs. Raise max_epochs."
+            )
         fall = _fall(net.history[:, self._monitor])
         if fall <= 10 * self.tol:
             return ""
@@ -354,7 +423,11 @@ or (n_samples, height, width, channels)
         ):
             sums += _one_hot(labels, self.n_clusters_).T @ rows
         centers = (sums / counts).astype(X.dtype if X.dtype.kind == "f" else np.float32)
-        return centers.reshape(len(centers), *(self._row_shape or (X.shape[1],)))
+        return centers.reshape(len(centers), *self._shape_of_a_row())
+
+    def _shape_of_a_row(self) -> tuple[int, ...]:
+        """Shape of one sample as it was given to `fit`."""
+        return self._row_shape or (self.n_features_in_,)
 
     # -- input ------------------------------------------------------------------------
 

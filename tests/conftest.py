@@ -6,6 +6,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits, make_blobs
 
+from skdeepcluster.engine import Draws
+
 # Small networks and a large step: what a test needs to be quick.
 QUICK = {
     "hidden_layer_sizes": (32, 32),
@@ -39,19 +41,7 @@ def data_folder():
     return Path(folder)
 
 
-class Draws:
-    """The random numbers of a net, without a net."""
-
-    def __init__(self, seed=0):
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def rand(self, *shape):
-        return torch.rand(shape, generator=self.generator)
-
-    def randn(self, *shape):
-        return torch.randn(shape, generator=self.generator)
-
-
 @pytest.fixture
 def draws():
-    return Draws()
+    """Random numbers of a net, without a net."""
+    return Draws.seeded(0, torch.device("cpu"))

@@ -226,14 +226,12 @@ def test_own_augmentation_sees_the_scaled_batch(table):
 
 
 def test_budget_and_epochs(table):
-    assert DCCS(3, **QUICK)._draws_per_step == 5
     X = np.zeros((64 * 23, 2), dtype=np.float32)
     X[:, 0] = np.arange(len(X))
     _, _, plan = started(DCCS(3, max_epochs=7), X)
     assert plan == {"n_steps": 7 * 4, "steps_per_epoch": 4}  # 23 batches, 5 a step
     _, _, auto = started(DCCS(3), table)
     assert auto["n_steps"] == 800
-    assert DCCS(3)._draws_per_step == 5
 
 
 def test_history_tells_the_critics_distance(table):

@@ -84,7 +84,7 @@ def test_no_batch_comes_twice_in_a_pass_however_many_are_drawn(kind):
 
 def test_resident_bytes_stay_bytes():
     source = batches(np.zeros((6, 4), dtype=np.uint8), 2, ResidentBatches)
-    assert source._rows.dtype == torch.uint8
+    assert source._data.dtype == torch.uint8
 
 
 def test_batches_read_a_memmap_in_place(tmp_path):

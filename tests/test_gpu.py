@@ -37,7 +37,7 @@ def test_bytes_lie_on_the_gpu_as_bytes_and_too_many_stay_at_home(monkeypatch):
     scaling = Scaling.fit(X, "minmax").to(gpu)
     args = X, 8, scaling, torch.Generator(gpu).manual_seed(0), gpu
     batches = make_batches(*args)
-    assert isinstance(batches, ResidentBatches) and batches._rows.dtype == torch.uint8
+    assert isinstance(batches, ResidentBatches) and batches._data.dtype == torch.uint8
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 0))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)

@@ -1,7 +1,8 @@
 """Training: networks, optimizers, minibatches, phases. Knows nothing of clustering."""
 
-from skdeepcluster.engine.callbacks import Convergence, TimeLimit
+from skdeepcluster.engine.callbacks import Convergence, Settled, TimeLimit
 from skdeepcluster.engine.data import Batches, ResidentBatches, chunks, make_batches
+from skdeepcluster.engine.draws import Draws
 from skdeepcluster.engine.neighbours import NeighbourDistance
 from skdeepcluster.engine.net import FitStopped, Net
 from skdeepcluster.engine.runtime import (
@@ -14,10 +15,12 @@ from skdeepcluster.engine.runtime import (
 __all__ = [
     "Batches",
     "Convergence",
+    "Draws",
     "FitStopped",
     "NeighbourDistance",
     "Net",
     "ResidentBatches",
+    "Settled",
     "TimeLimit",
     "chunks",
     "make_batches",

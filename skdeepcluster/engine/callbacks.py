@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from skorch.callbacks import Callback
 
 from skdeepcluster.engine.net import FitStopped
@@ -25,6 +27,7 @@ except ImportError:  # scikit-learn < 1.9 has no callbacks
 __all__ = [
     "CallbackSupportMixin",
     "Convergence",
+    "Settled",
     "SklearnCallbacks",
     "TimeLimit",
     "with_callbacks",
@@ -78,6 +81,50 @@ class Convergence(Callback):
             self.best_ = self.average_
             self.waited_ = 0
         net.converged_ = self.tol > 0 and self.waited_ >= self.window
+
+
+class Settled(Callback):
+    """End a phase when assignments have stopped changing.
+
+    Each epoch is compared with the one `window` epochs before. The share of samples
+    whose cluster differs is ``changed`` in the history, nan until there is one.
+
+    Parameters
+    ----------
+    assign : callable
+        Returns the clusters of some fixed samples, shape (n,).
+    phase : str
+        The phase that may end so.
+    tol : float
+        It ends when `changed` is at most this; 0 never stops.
+    window : int
+        Epochs.
+    """
+
+    def __init__(
+        self, assign: Callable[[], np.ndarray], phase: str, tol: float, window: int
+    ):
+        self.assign = assign
+        self.phase = phase
+        self.tol = tol
+        self.window = window
+
+    def on_train_begin(self, net, **kwargs):
+        """Forget the phase before."""
+        self.before_: deque = deque(maxlen=self.window)
+        if net.phase == self.phase:
+            net.converged_ = False
+
+    def on_epoch_end(self, net, **kwargs):
+        """Compare; note convergence in ``net.converged_``."""
+        if net.phase != self.phase or self.tol == 0:
+            return
+        now, changed = self.assign(), float("nan")
+        if len(self.before_) == self.window:
+            changed = float((now != self.before_[0]).mean())
+        self.before_.append(now)
+        net.history.record("changed", changed)
+        net.converged_ = changed <= self.tol
 
 
 class SklearnCallbacks(Callback):

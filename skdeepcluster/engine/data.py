@@ -70,12 +70,11 @@ class Batches:
         device: torch.device,
     ):
         self.n_samples = len(X)
-        self.batch_size = min(batch_size, self.n_samples)
         self.scaling = scaling
         self.generator = generator
         self.device = device
         self._take(X)
-        self.shuffle()
+        self.resize(batch_size)
 
     def __len__(self) -> int:
         """Number of whole batches in a pass over the data."""
@@ -83,6 +82,11 @@ class Batches:
 
     def _take(self, X: np.ndarray) -> None:
         self._X = X
+
+    def resize(self, batch_size: int) -> None:
+        """Draw batches of another size from here on, in a new order."""
+        self.batch_size = min(batch_size, self.n_samples)
+        self.shuffle()
 
     def _new_order(self) -> torch.Tensor:
         return torch.randperm(
@@ -106,9 +110,19 @@ class Batches:
         """Return the next minibatch, scaled, on the device."""
         if self._at + self.batch_size > self.n_samples:
             self.shuffle()
-        rows = self._order[self._at : self._at + self.batch_size]
+        self._rows = self._order[self._at : self._at + self.batch_size]
         self._at += self.batch_size
-        return self._gather(rows)
+        return self._gather(self._rows)
+
+    def of_batch(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the entries of the last drawn batch.
+
+        Parameters
+        ----------
+        values : tensor of shape (n_samples, ...)
+            On the device, one entry per row of the data.
+        """
+        return values[torch.from_numpy(self._rows).to(values.device)]
 
 
 class ResidentBatches(Batches):
@@ -120,14 +134,18 @@ class ResidentBatches(Batches):
 
     def _take(self, X: np.ndarray) -> None:
         first = self.scaling.centre(np.array(X[:1]))
-        self._rows = first.new_empty(X.shape, device=self.device)
+        self._data = first.new_empty(X.shape, device=self.device)
         block = max(1, 2**24 // first.nbytes)
-        rows = zip(self._rows.split(block), chunks(X, block), strict=True)
+        rows = zip(self._data.split(block), chunks(X, block), strict=True)
         for there, here in rows:
             there.copy_(self.scaling.centre(np.array(here)))
         self._index = torch.arange(self.n_samples, device=self.device)
-        self._offsets = torch.arange(self.batch_size, device=self.device)
         self._start = torch.zeros((), dtype=torch.int64, device=self.device)
+
+    def resize(self, batch_size: int) -> None:
+        """Draw batches of another size from here on, in a new order."""
+        super().resize(batch_size)
+        self._offsets = torch.arange(self.batch_size, device=self.device)
 
     def shuffle(self) -> None:
         """Start a new pass, in the same memory: a captured step reads it there."""
@@ -137,13 +155,17 @@ class ResidentBatches(Batches):
 
     def sample(self, n: int) -> torch.Tensor:
         """Return n different random rows, scaled; the pass goes on undisturbed."""
-        return self.scaling(self._rows.index_select(0, self._new_order()[:n]))
+        return self.scaling(self._data.index_select(0, self._new_order()[:n]))
 
     def draw(self) -> torch.Tensor:
         """Return the next minibatch, scaled, without a word to the host."""
         if self._drawn == len(self):
             self.shuffle()
-        rows = self._index.index_select(0, self._start + self._offsets)
+        self._batch = self._index.index_select(0, self._start + self._offsets)
         self._start += self.batch_size
         self._drawn += 1
-        return self.scaling(self._rows.index_select(0, rows))
+        return self.scaling(self._data.index_select(0, self._batch))
+
+    def of_batch(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the entries of the last drawn batch."""
+        return values.index_select(0, self._batch)

@@ -10,6 +10,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 
 from skdeepcluster.engine.data import Batches
+from skdeepcluster.engine.draws import Draws
 
 Step = Callable[["Net"], Mapping[str, torch.Tensor]]
 
@@ -21,12 +22,13 @@ class FitStopped(Exception):
     """The fit ends here, in whatever phase; what was trained so far is used."""
 
 
-class Net(NeuralNet):
+class Net(NeuralNet, Draws):
     """Networks and optimizers under their own names, trained step by step.
 
     A *step* is one box of a paper's algorithm: a function of the net that draws
     minibatches (`draw`), updates one optimizer's parameters at a time (`descend`) and
-    returns its losses as device scalars. A *phase* (`run`) repeats a step.
+    returns its losses as device scalars. A *phase* (`run`) repeats a step. Random
+    numbers come from `Draws`.
 
     Network ``"critic"`` is the attribute ``critic_``, its optimizer
     ``critic_optimizer_``; ``optimizer_`` is the first one, where skorch's callbacks
@@ -65,7 +67,8 @@ class Net(NeuralNet):
         self.optimizers = optimizers
         self.batches = batches
         self.generator = generator
-        super().__init__(
+        NeuralNet.__init__(
+            self,
             module=None,
             criterion=None,
             train_split=None,
@@ -215,18 +218,6 @@ class Net(NeuralNet):
     def progress(self) -> torch.Tensor:
         """Share of the phase's steps that are done, a scalar on the device."""
         return self._steps_done / self._planned
-
-    def rand(self, *shape: int) -> torch.Tensor:
-        """Uniform numbers in [0, 1) from the net's generator."""
-        return torch.rand(shape, generator=self.generator, device=self.device)
-
-    def randn(self, *shape: int) -> torch.Tensor:
-        """Standard normal numbers from the net's generator."""
-        return torch.randn(shape, generator=self.generator, device=self.device)
-
-    def randperm(self, n: int) -> torch.Tensor:
-        """Return a random order of n indices, in a way that a graph can capture."""
-        return self.rand(n).argsort()
 
     # -- state ------------------------------------------------------------------------
 

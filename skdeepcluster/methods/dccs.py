@@ -8,11 +8,12 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch.nn.functional import one_hot
 
 from skdeepcluster import augment
 from skdeepcluster.base import DeepClusterer
+from skdeepcluster.docstrings import documented
 from skdeepcluster.engine import NeighbourDistance
+from skdeepcluster.generative import draw_categories, prior_edges
 from skdeepcluster.losses import (
     categorical_kl,
     gradient_penalty,
@@ -33,6 +34,7 @@ _NOT_FOR = {"table": ["crop"], "images": ["noise", "noise+vat"]}
 _LAYERS = ("hidden_layer_sizes", "critic_layer_sizes", "discriminator_layer_sizes")
 
 
+@documented
 class DCCS(DeepClusterer):
     r"""Deep clustering with category-style representation.
 
@@ -123,46 +125,16 @@ class DCCS(DeepClusterer):
         ``max_epochs="auto"`` ends first on tables, and on images in large numbers.
     n_iter_no_change : int, default=100
         See `tol`.
-    image_shape : tuple of int, default=None
-        (height, width) or (height, width, channels) of images given as rows.
-    scale : {"auto", "standard", "common", "minmax"} or None, default="auto"
-        Scaling that is part of the model. "standard": each column to mean 0 and
-        standard deviation 1. "common": each column to mean 0, all divided by one
-        number, which keeps their proportions. "minmax": all values to [-1, 1] (from
-        0...255 if uint8, else from their own range). "auto": "minmax" for images;
-        "common" for tables where half of the columns span at least half of the widest
-        range, as pixels and embeddings do; else "standard". None: as they are; images
-        must then lie in [-1, 1].
-    transform_to : {"embedding", "distance", "proba"}, default="embedding"
-        What `transform` gives.
-    device : str or torch.device, default="auto"
-        "auto": cuda, mps or cpu, the first that there is.
-    callbacks : list of skorch callbacks, default=None
-        Called as in any skorch training.
-    random_state : int, RandomState instance or None, default=None
-        Seed. Global random states are neither used nor changed.
-    verbose : int, default=0
-        Print a row per epoch where positive.
+    %(shared parameters)s
 
     Attributes
     ----------
-    labels_ : ndarray of shape (n_samples,)
-        Cluster of each training sample, from 0.
-    n_clusters_ : int
-        Clusters that are not empty.
-    cluster_centers_ : ndarray of shape (``n_clusters_``, n_features) or as the images
-        Mean input of each cluster, in input space.
+    %(shared attributes)s
     history_ : dict of ndarray of shape (n_epochs,)
         Per epoch, the means of ``wasserstein`` (the critic's estimate of the distance
         between codes and prior, eq. 8), ``gradient_penalty``, ``mutual_information``
         and ``augmentation`` (losses), ``loss`` (the encoder's), and ``step``,
         ``epoch``, ``phase``, ``dur`` (seconds).
-    n_iter_ : int
-        Iterations done.
-    n_features_in_ : int
-        Columns, or values of an image.
-    feature_names_in_ : ndarray of shape (``n_features_in_``,)
-        Names of the columns, where X has them.
 
     Notes
     -----
@@ -259,57 +231,17 @@ class DCCS(DeepClusterer):
         random_state=None,
         verbose=0,
     ):
-        self.n_clusters = n_clusters
-        self.encoder = encoder
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.critic_layer_sizes = critic_layer_sizes
-        self.discriminator_layer_sizes = discriminator_layer_sizes
-        self.n_style = n_style
-        self.beta_mi = beta_mi
-        self.beta_adv = beta_adv
-        self.beta_aug = beta_aug
-        self.gp_weight = gp_weight
-        self.sigma = sigma
-        self.n_critic = n_critic
-        self.cluster_prior = cluster_prior
-        self.augmentation = augmentation
-        self.vat_radius = vat_radius
-        self.horizontal_flip = horizontal_flip
-        self.grey = grey
-        self.noise = noise
-        self.swap = swap
-        self.detach_target = detach_target
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.max_epochs = max_epochs
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.image_shape = image_shape
-        self.scale = scale
-        self.transform_to = transform_to
-        self.device = device
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.verbose = verbose
+        self._store(locals())
 
     def _check_params(self):
-        for name in _LAYERS:
-            sizes = getattr(self, name)
-            if not all(isinstance(n, Integral) and n > 0 for n in sizes):
-                raise ValueError(f"{name} must be positive integers; got {sizes!r}.")
+        self._check_layers(*_LAYERS)
+        self._check_prior()
         for name in ("noise", "swap"):
             low_high = getattr(self, name)
             if len(low_high) != 2 or not 0 <= low_high[0] <= low_high[1]:
                 raise ValueError(
                     f"{name} must be a range (low, high) with 0 <= low <= high; got "
                     f"{low_high!r}."
-                )
-        if self.cluster_prior is not None:
-            prior = np.asarray(self.cluster_prior, dtype=float)
-            if prior.shape != (self.n_clusters,) or not (prior > 0).all():
-                raise ValueError(
-                    f"cluster_prior must hold n_clusters={self.n_clusters} positive "
-                    f"proportions; got {self.cluster_prior!r}."
                 )
 
     # -- networks ---------------------------------------------------------------------
@@ -375,24 +307,14 @@ class DCCS(DeepClusterer):
 
     # -- training ---------------------------------------------------------------------
 
-    @property
-    def _draws_per_step(self):
-        return self.n_critic + 1
-
-    def _budget(self, n_samples):
-        is_table = self._image_shape is None
-        return int(np.clip(4 * n_samples, 150, 2_000 if is_table else 20_000))
-
     def _train(self, net):
-        prior = np.ones(self.n_clusters)
-        if self.cluster_prior is not None:
-            prior = np.asarray(self.cluster_prior, dtype=float)
-        edges = np.cumsum(prior / prior.sum())[:-1]
-        edges = torch.tensor(edges, dtype=torch.float32, device=net.device)
+        edges = prior_edges(self.cluster_prior, self.n_clusters, net.device)
         adversarial = self._augmentation_kind() in ("vat", "noise+vat")
         near = NeighbourDistance(net) if adversarial else None
         step = functools.partial(self._step, edges=edges, near=near)
-        net.run(step, **self._schedule(net))
+        longest = 2_000 if self._image_shape is None else 20_000
+        budget = int(np.clip(4 * net.batches.n_samples, 150, longest))
+        net.run(step, **self._schedule(net, self.max_epochs, budget, self.n_critic + 1))
 
     def _step(self, net, edges, near):
         """One iteration of Algorithm 1."""
@@ -443,8 +365,7 @@ class DCCS(DeepClusterer):
     def _sample_prior(self, net, n, edges):
         """Draw codes from the prior: Gaussian style, one-hot category."""
         style = self.sigma * net.randn(n, self._description["n_style"])
-        category = torch.bucketize(net.rand(n), edges, right=True)
-        return torch.cat([style, one_hot(category, self.n_clusters).to(style)], 1)
+        return torch.cat([style, draw_categories(n, edges, net)], 1)
 
     def _augment(self, x, net, near):
         """Augmented copy T(x) of a scaled batch."""

@@ -44,7 +44,13 @@ class Scaling(nn.Module):
         self.image_shape = image_shape
 
     @classmethod
-    def fit(cls, X: np.ndarray, kind: str | None, image_shape=None) -> Scaling:
+    def fit(
+        cls,
+        X: np.ndarray,
+        kind: str | None,
+        image_shape=None,
+        limits: tuple[float, float] = (-1.0, 1.0),
+    ) -> Scaling:
         """Learn the scaling of `X`.
 
         Parameters
@@ -55,20 +61,23 @@ class Scaling(nn.Module):
             ``"standard"``: each column to mean 0 and standard deviation 1 (a constant
             column to 0). ``"common"``: each column to mean 0, all of them divided by
             one number, so that their mean variance is 1. ``"minmax"``: all values
-            together to [-1, 1]; the range of uint8 is 0 to 255. None: left as they
+            together to `limits`; the range of uint8 is 0 to 255. None: left as they
             are. ``"auto"``: ``"minmax"`` for images; ``"common"`` for tables whose
             columns look like one kind of measurement (pixels, an embedding), where
             half of them span at least half of the widest range; else ``"standard"``.
         image_shape : tuple of int or None
+        limits : tuple of float, default=(-1, 1)
         """
         if kind == "auto" and image_shape is not None:
             kind = "minmax"
         if kind == "minmax":
             low, high = (0, 255) if X.dtype == np.uint8 else (X.min(), X.max())
             span = (float(high) - float(low)) or 1.0
-            middle = (float(low) + float(high)) / 2
-            std = [1.0] if image_shape else _moments(X)[1] * 2 / span
-            return cls([middle], [2 / span], std, image_shape)
+            factor = (limits[1] - limits[0]) / span
+            # (low + high) / 2 for limits around 0, low for limits from 0 on
+            shift = float(low) - limits[0] / factor
+            std = [1.0] if image_shape else _moments(X)[1] * factor
+            return cls([shift], [factor], std, image_shape)
         mean, std = _moments(X)
         if kind is None:
             return cls(np.zeros_like(mean), np.ones_like(std), std, image_shape)
@@ -105,6 +114,17 @@ class Scaling(nn.Module):
         if self.image_shape is not None:
             x = x.unflatten(1, self.image_shape).permute(0, 3, 1, 2)
         return x
+
+    def inverse(self, x: torch.Tensor) -> np.ndarray:
+        """Return scaled rows in the units of the input, float32, on the host.
+
+        A column that was constant becomes that constant again.
+        """
+        if self.image_shape is not None:
+            x = x.permute(0, 2, 3, 1).flatten(1)
+        factor = self.factor.double().cpu().numpy()
+        rows = np.divide(x.cpu().numpy(), np.where(factor == 0, np.inf, factor))
+        return (rows + self._shift).astype(np.float32)
 
 
 def _is_common_scale(X: np.ndarray) -> bool:

@@ -1,0 +1,50 @@
+"""Parts of docstrings that all estimators share."""
+
+from __future__ import annotations
+
+_PARTS = {
+    "shared parameters": """
+    image_shape : tuple of int, default=None
+        (height, width) or (height, width, channels) of images given as rows.
+    scale : {"auto", "standard", "common", "minmax"} or None, default="auto"
+        Scaling that is part of the model. "standard": each column to mean 0 and
+        standard deviation 1. "common": each column to mean 0, all divided by one
+        number, which keeps their proportions. "minmax": all values to the range that
+        the method wants of pixels, [-1, 1] or [0, 1] (from 0...255 if uint8, else from
+        their own range). "auto": "minmax" for images; "common" for tables where half
+        of the columns span at least half of the widest range, as pixels and embeddings
+        do; else "standard". None: as they are; images must then lie in that range.
+    transform_to : {"embedding", "distance", "proba"}, default="embedding"
+        What `transform` gives.
+    device : str or torch.device, default="auto"
+        "auto": cuda, mps or cpu, the first that there is.
+    callbacks : list of skorch callbacks, default=None
+        Called as in any skorch training.
+    random_state : int, RandomState instance or None, default=None
+        Seed. Global random states are neither used nor changed.
+    verbose : int, default=0
+        Print a row per epoch where positive.
+""",
+    "shared attributes": """
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of each training sample, from 0.
+    n_clusters_ : int
+        Clusters that are not empty.
+    cluster_centers_ : ndarray of shape (``n_clusters_``, n_features) or as the images
+        Mean input of each cluster, in input space.
+    n_iter_ : int
+        Iterations done.
+    n_features_in_ : int
+        Columns, or values of an image.
+    feature_names_in_ : ndarray of shape (``n_features_in_``,)
+        Names of the columns, where X has them.
+""",
+}
+
+
+def documented(cls):
+    """Fill the shared parts into a class's docstring, where ``%(name)s`` stands."""
+    if cls.__doc__:  # none under python -OO
+        for name, text in _PARTS.items():
+            cls.__doc__ = cls.__doc__.replace(f"    %({name})s\n", text[1:])
+    return cls

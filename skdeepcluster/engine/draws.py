@@ -1,0 +1,37 @@
+"""Random numbers on the device, from one explicit generator."""
+
+from __future__ import annotations
+
+import torch
+
+
+class Draws:
+    """Random numbers on a device, all of them from one generator.
+
+    Parameters
+    ----------
+    generator : torch.Generator
+        On `device`.
+    device : torch.device
+    """
+
+    def __init__(self, generator: torch.Generator, device: torch.device):
+        self.generator = generator
+        self.device = device
+
+    @classmethod
+    def seeded(cls, seed: int, device: torch.device) -> Draws:
+        """Return a source that starts at `seed`."""
+        return cls(torch.Generator(device).manual_seed(seed), device)
+
+    def rand(self, *shape: int) -> torch.Tensor:
+        """Uniform numbers in [0, 1)."""
+        return torch.rand(shape, generator=self.generator, device=self.device)
+
+    def randn(self, *shape: int) -> torch.Tensor:
+        """Standard normal numbers."""
+        return torch.randn(shape, generator=self.generator, device=self.device)
+
+    def randperm(self, n: int) -> torch.Tensor:
+        """Return a random order of n indices, in a way that a graph can capture."""
+        return self.rand(n).argsort()
