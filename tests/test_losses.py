@@ -7,7 +7,9 @@ from torch.nn.functional import softmax
 
 from skdeepcluster.losses import (
     categorical_kl,
+    entropy_bound,
     gradient_penalty,
+    information_maximisation,
     js_mutual_information,
     virtual_adversarial,
     wasserstein,
@@ -50,14 +52,16 @@ def test_wasserstein_is_difference_of_means(rng):
     assert got.item() == pytest.approx(expected)
 
 
-def test_gradient_penalty_equals_its_equation(rng):
+@pytest.mark.parametrize("center", [1.0, 0.0])
+def test_gradient_penalty_equals_its_equation(rng, center):
     critic = QuadraticCritic(rng, 4)
     real, fake = rng.normal(size=(2, 30, 4))
     epsilon = rng.uniform(size=30)
     between = epsilon[:, None] * real + (1 - epsilon[:, None]) * fake
     slope = np.linalg.norm(critic.gradient(between), axis=1)
-    got = gradient_penalty(critic, tensor(real), tensor(fake), tensor(epsilon))
-    assert got.item() == pytest.approx(np.mean((slope - 1) ** 2))
+    args = tensor(real), tensor(fake), tensor(epsilon)
+    got = gradient_penalty(critic, *args, center=center)
+    assert got.item() == pytest.approx(np.mean((slope - center) ** 2))
 
 
 def test_gradient_penalty_of_a_unit_slope_is_zero(rng):
@@ -103,6 +107,47 @@ def test_kl_is_zero_between_equals_and_finite_between_sure_opposites():
     sure = torch.tensor([[200.0, -200.0]])
     assert categorical_kl(sure, sure).item() == pytest.approx(0)
     assert np.isfinite(categorical_kl(sure, -sure).item())
+
+
+def test_divergences_of_several_heads_are_those_of_each(rng):
+    logits, other = tensor(rng.normal(size=(2, 20, 3, 5)))
+    for loss in (categorical_kl, lambda p, _: information_maximisation(p)):
+        each = [loss(logits[:, h], other[:, h]) for h in range(3)]
+        torch.testing.assert_close(loss(logits, other), torch.stack(each))
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.05, 10.0])
+def test_information_maximisation_equals_its_equation(rng, tolerance):
+    logits = rng.normal(size=(20, 5)) * 3
+    p = softmax(tensor(logits), 1).numpy()
+    conditional = -np.mean(np.sum(p * np.log(p), axis=1))
+    divergence = np.sum(p.mean(0) * np.log(5 * p.mean(0)))
+    expected = conditional + 4 * max(divergence - tolerance, 0)
+    got = information_maximisation(tensor(logits), 4.0, tolerance)
+    assert got.item() == pytest.approx(expected)
+
+
+def test_information_maximisation_is_least_for_sure_and_even_clusters():
+    even, collapsed = 100 * torch.eye(4), torch.zeros(4, 4)
+    collapsed[:, 0] = 100
+    assert information_maximisation(even).item() == pytest.approx(0, abs=1e-6)
+    assert information_maximisation(collapsed).item() == pytest.approx(4 * np.log(4))
+
+
+def test_entropy_bound_equals_its_equation(rng):
+    logits, y = rng.normal(size=(20, 5)) * 3, rng.integers(5, size=20)
+    p = softmax(tensor(logits), 1).numpy()
+    got = entropy_bound(tensor(logits), tensor(np.eye(5)[y]))
+    assert got.item() == pytest.approx(-np.mean(np.log(p[np.arange(20), y])))
+
+
+def test_entropy_bound_is_above_the_entropy(rng):
+    """Equal where the classifier is the true posterior (eq. 3)."""
+    posterior = softmax(tensor(rng.normal(size=(50, 4))), 1)
+    entropy = -(posterior * posterior.log()).sum(1).mean()
+    assert entropy_bound(posterior.log(), posterior).item() == pytest.approx(entropy)
+    other = tensor(rng.normal(size=(50, 4)))
+    assert entropy_bound(other, posterior) > entropy
 
 
 def test_virtual_adversarial_step_follows_its_equation(rng):

@@ -24,11 +24,12 @@ def gradient_penalty(
     real: torch.Tensor,
     fake: torch.Tensor,
     epsilon: torch.Tensor,
+    center: float = 1.0,
 ) -> torch.Tensor:
-    r"""One-centred gradient penalty of WGAN-GP (DCCS eq. 11, last term).
+    r"""Gradient penalty of WGAN-GP (DCCS eq. 11, last term; UDC eq. 5).
 
     .. math::
-        \mathbb E\big(\lVert\nabla_{\bar x}C(\bar x)\rVert_2-1\big)^2,\qquad
+        \mathbb E\big(\lVert\nabla_{\bar x}C(\bar x)\rVert_2-c\big)^2,\qquad
         \bar x=\epsilon x_{\text{real}}+(1-\epsilon)x_{\text{fake}}
 
     Parameters
@@ -37,8 +38,10 @@ def gradient_penalty(
     real, fake : tensor of shape (n, ...)
     epsilon : tensor of shape (n,)
         Uniform in [0, 1], one per sample.
+    center : float, default=1.0
+        The slope :math:`c` that is not penalised.
     """
     epsilon = epsilon.view(-1, *[1] * (real.ndim - 1))
     between = (epsilon * real + (1 - epsilon) * fake).detach().requires_grad_()
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    return (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    return (slope.flatten(1).norm(dim=1) - center).square().mean()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.nn import functional as F
 
@@ -29,7 +31,62 @@ def categorical_kl(p_logits: torch.Tensor, q_logits: torch.Tensor) -> torch.Tens
 
     Parameters
     ----------
-    p_logits, q_logits : tensor of shape (n, n_clusters)
+    p_logits, q_logits : tensor of shape (n, ..., n_clusters)
+
+    Returns
+    -------
+    tensor of shape (...)
+        A scalar for (n, n_clusters), one value per head for (n, n_heads, n_clusters).
     """
-    log_p, log_q = p_logits.log_softmax(1), q_logits.log_softmax(1)
-    return (log_p.exp() * (log_p - log_q)).sum(1).mean()
+    log_p, log_q = p_logits.log_softmax(-1), q_logits.log_softmax(-1)
+    return (log_p.exp() * (log_p - log_q)).sum(-1).mean(0)
+
+
+def information_maximisation(
+    logits: torch.Tensor, marginal_weight: float = 4.0, tolerance: float = 0.0
+) -> torch.Tensor:
+    r"""Negative mutual information of rows and clusters, regularised (RIM).
+
+    .. math::
+        \overline H\big(p(y\mid x)\big)
+        +\mu\max\big(\mathrm{KL}(\bar p\parallel u)-\delta,\,0\big),\qquad
+        \mathrm{KL}(\bar p\parallel u)=\log k-H(\bar p)
+
+    With :math:`\delta=0` it is IMSAT's :math:`\overline H-\mu H(\bar p)` up to the
+    constant :math:`\mu\log k`; with :math:`\delta>0` nearly uniform is uniform enough.
+
+    Parameters
+    ----------
+    logits : tensor of shape (n, ..., n_clusters)
+    marginal_weight : float, default=4.0
+        Weight :math:`\mu`.
+    tolerance : float, default=0.0
+        In nats, :math:`\delta`.
+
+    Returns
+    -------
+    tensor of shape (...)
+        A scalar for (n, n_clusters), one value per head for (n, n_heads, n_clusters).
+    """
+    log_p = logits.log_softmax(-1)
+    conditional = -(log_p.exp() * log_p).sum(-1).mean(0)
+    log_mean = log_p.logsumexp(0) - math.log(len(logits))
+    divergence = (log_mean.exp() * log_mean).sum(-1) + math.log(logits.shape[-1])
+    return conditional + marginal_weight * (divergence - tolerance).clamp(min=0)
+
+
+def entropy_bound(logits: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
+    r"""Upper bound of the entropy of clusters given samples (UDC eqs. 3, 4, 6).
+
+    Cross-entropy between the categories that samples were generated for and those
+    that a classifier finds in them:
+
+    .. math:: -\mathbb E_{y,z}\log C_y\big(G(y,z)\big)
+
+    Parameters
+    ----------
+    logits : tensor of shape (n, n_clusters)
+    category : tensor of shape (n, n_clusters)
+        One-hot, or rows that sum to one.
+    """
+    return -(category * logits.log_softmax(1)).sum(1).mean()

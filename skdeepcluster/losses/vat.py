@@ -15,6 +15,7 @@ def virtual_adversarial(
     radius: torch.Tensor,
     noise: torch.Tensor,
     xi: torch.Tensor,
+    divergence: Callable = categorical_kl,
 ) -> torch.Tensor:
     r"""Move each sample in the direction that changes its assignment most.
 
@@ -35,6 +36,9 @@ def virtual_adversarial(
         Standard normal, from which the random direction is made.
     xi : tensor of shape (n,)
         Step :math:`\xi` of the power iteration for each sample.
+    divergence : callable, default=categorical_kl
+        Scalar divergence of two outputs of `logits_of`, for networks that have more
+        than one.
 
     Returns
     -------
@@ -46,9 +50,7 @@ def virtual_adversarial(
     d = _unit(noise).requires_grad_()
     with torch.no_grad():
         target = logits_of(x)
-    (g,) = torch.autograd.grad(
-        categorical_kl(target, logits_of(x + xi.view(each) * d)), d
-    )
+    (g,) = torch.autograd.grad(divergence(target, logits_of(x + xi.view(each) * d)), d)
     return x + radius.view(each) * _unit(g)
 
 
