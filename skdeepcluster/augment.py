@@ -170,9 +170,7 @@ def affine(x: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     grid = functional.affine_grid(
         maps * unit / half[:, None], list(x.shape), align_corners=False
     )
-    return functional.grid_sample(
-        x, grid, padding_mode="border", align_corners=False
-    )
+    return functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
 def random_affine(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-
 _LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 

@@ -34,7 +34,6 @@ def _activation(image_shape: Sequence[int]) -> nn.Module:
     return nn.ReLU() if image_shape[0] == 1 else nn.LeakyReLU(0.2)
 
 
-
 def trunk(input_shape: Sequence[int], hidden: Sequence[int]) -> nn.Sequential:
     """Features of a row (hidden layers) or of an image (convolutions), flattened."""
     layers: list[nn.Module] = []
@@ -189,13 +188,6 @@ class GaussianPrior(nn.Module):
         device = self.out.linear.weight.device
         return self(torch.eye(self.n_clusters, device=device))
 
-    @torch.no_grad()
-    def spread(self) -> None:
-        """Scale the means to a standard deviation of one over clusters."""
-        n_latent = self.out.linear.out_features // 2
-        means, _ = self.table()
-        self.out.linear.weight[:n_latent] /= means.square().mean().sqrt()
-
 
 class Decoder(nn.Module):
     """Location and, for a Gaussian likelihood, variance of each value of a sample.
@@ -267,7 +259,10 @@ def _growing(n_latent: int, image_shape: Sequence[int], n_out: int) -> nn.Sequen
 
     if grey:
         n_map, width = 256, 64
-        linear = [nn.Linear(n_latent, 512), nn.Linear(512, n_map * math.prod(map_sides))]
+        linear = [
+            nn.Linear(n_latent, 512),
+            nn.Linear(512, n_map * math.prod(map_sides)),
+        ]
         grow = [double(256, 128), same(128, 128), same(128, 128), same(128, 64)]
         grow += [double(64, 64), same(64, 64)]
     else:
