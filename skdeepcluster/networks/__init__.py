@@ -1,19 +1,33 @@
 """Networks: plain modules whose sizes come from the input."""
 
+from skdeepcluster.networks.clustergan import ConvGenerator, DeepConvEncoder
 from skdeepcluster.networks.conv import ConvEncoder, ResidualEncoder
 from skdeepcluster.networks.custom import CustomEncoder
-from skdeepcluster.networks.init import xavier_normal_
+from skdeepcluster.networks.init import (
+    imsat_normal_,
+    normal_,
+    wgan_uniform_,
+    xavier_normal_,
+)
 from skdeepcluster.networks.mlp import MLPEncoder, mlp
 from skdeepcluster.networks.scaling import Scaling
 from skdeepcluster.networks.statistics import still_statistics
+from skdeepcluster.networks.strided import StridedEncoder, StridedGenerator
 
 __all__ = [
     "ConvEncoder",
+    "ConvGenerator",
     "CustomEncoder",
+    "DeepConvEncoder",
     "MLPEncoder",
     "ResidualEncoder",
     "Scaling",
+    "StridedEncoder",
+    "StridedGenerator",
+    "imsat_normal_",
     "mlp",
+    "normal_",
     "still_statistics",
+    "wgan_uniform_",
     "xavier_normal_",
 ]
