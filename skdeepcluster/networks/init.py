@@ -33,10 +33,12 @@ def wgan_uniform_(network: nn.Module, generator: torch.Generator) -> nn.Module:
             std = math.sqrt(2 / (layer.in_features + layer.out_features))
         elif isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             kernel = math.prod(layer.kernel_size)
-            fans = [layer.in_channels * kernel, layer.out_channels * kernel]
-            transposed = isinstance(layer, nn.ConvTranspose2d)
-            fans[0 if transposed else 1] /= math.prod(layer.stride)
-            std = math.sqrt(4 / sum(fans))
+            fan_in, fan_out = layer.in_channels * kernel, layer.out_channels * kernel
+            skipped = math.prod(layer.stride)
+            if isinstance(layer, nn.ConvTranspose2d):
+                std = math.sqrt(4 / (fan_in / skipped + fan_out))
+            else:
+                std = math.sqrt(4 / (fan_in + fan_out / skipped))
         else:
             continue
         bound = math.sqrt(3) * std

@@ -84,12 +84,12 @@ class StridedGenerator(nn.Module):
         widths.append(image_shape[0])
         self.start = (widths[0], *self.sides[0])
         self.linear = nn.Linear(n_in, math.prod(self.start))
-        self.layers = nn.ModuleList(
-            nn.ConvTranspose2d(
-                *channels, 5, stride=stride, padding=2, output_padding=stride - 1
+        self.layers = nn.ModuleList()
+        for n_above, n_below, stride in zip(widths, widths[1:], strides, strict=False):
+            up = nn.ConvTranspose2d(
+                n_above, n_below, 5, stride, padding=2, output_padding=stride - 1
             )
-            for *channels, stride in zip(widths, widths[1:], strides, strict=False)
-        )
+            self.layers.append(up)
 
     def forward(self, code):
         """Return images of shape (n, channels, height, width)."""
