@@ -27,6 +27,7 @@ DEEP = {
     "dccs": skdeepcluster.DCCS,
     "simi_clustergan": skdeepcluster.SIMIClusterGAN,
     "udc": skdeepcluster.UDC,
+    "vc": skdeepcluster.VariationalClustering,
 }
 
 

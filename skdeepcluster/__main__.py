@@ -20,6 +20,7 @@ _METHODS = {
     "dccs": skdeepcluster.DCCS,
     "simi_clustergan": skdeepcluster.SIMIClusterGAN,
     "udc": skdeepcluster.UDC,
+    "vc": skdeepcluster.VariationalClustering,
 }
 
 

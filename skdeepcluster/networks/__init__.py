@@ -8,18 +8,29 @@ from skdeepcluster.networks.init import (
     normal_,
     wgan_uniform_,
     xavier_normal_,
+    xavier_uniform_,
 )
 from skdeepcluster.networks.mlp import MLPEncoder, mlp
 from skdeepcluster.networks.scaling import Scaling
 from skdeepcluster.networks.statistics import still_statistics
 from skdeepcluster.networks.strided import StridedEncoder, StridedGenerator
+from skdeepcluster.networks.variational import (
+    Decoder,
+    GaussianPosterior,
+    GaussianPrior,
+    PlainEncoder,
+)
 
 __all__ = [
     "ConvEncoder",
     "ConvGenerator",
     "CustomEncoder",
+    "Decoder",
     "DeepConvEncoder",
+    "GaussianPosterior",
+    "GaussianPrior",
     "MLPEncoder",
+    "PlainEncoder",
     "ResidualEncoder",
     "Scaling",
     "StridedEncoder",
@@ -30,4 +41,5 @@ __all__ = [
     "still_statistics",
     "wgan_uniform_",
     "xavier_normal_",
+    "xavier_uniform_",
 ]
