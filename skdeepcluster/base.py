@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 import math
 import warnings
 from abc import ABCMeta, abstractmethod
@@ -139,6 +140,9 @@ class DeepClusterer(
         """Draw the first weights of a network; Xavier-normal by default."""
         xavier_normal_(network, generator)
 
+    def _complete(self, X: np.ndarray) -> None:
+        """Fit what is fitted once, on what the networks have learned."""
+
     # -- parameters -------------------------------------------------------------------
 
     def _store(self, given: dict[str, Any]) -> None:
@@ -201,6 +205,10 @@ or (n_samples, height, width, channels)
             ended up empty (they are dropped), or training ended while its criterion
             was still falling.
         """
+        return self._fit(X, y)
+
+    def _fit(self, X, y):
+        """Fit; apart from `fit` for methods whose own takes more arguments."""
         self._validate_params()
         self._check_params()
         self._check_callbacks()
@@ -290,6 +298,7 @@ or (n_samples, height, width, channels)
             callbacks=self._all_callbacks(X),
             verbose=int(self.verbose),
         )
+        net.identity = self._identity(X, device, seed)
         net.initialize()
         # From here on a copy of the estimator can predict, for a callback that asks:
         # with all clusters, as nobody knows yet which will be empty.
@@ -300,6 +309,20 @@ or (n_samples, height, width, channels)
         embedding, _ = next(self._infer(X[:1]))
         self._n_embedding = embedding.shape[1]
         return net
+
+    def _identity(self, X: np.ndarray, device: torch.device, seed: int) -> str:
+        """Digest of what the course of a fit depends on: parameters, data, seed."""
+        apart = ("callbacks", "verbose", "device", "random_state")
+        params = {
+            name: _name_of(value)
+            for name, value in self.get_params(deep=False).items()
+            if name not in apart
+        }
+        about = type(self).__name__, params, X.shape, X.dtype.str, device.type, seed
+        rows = X[:: max(1, len(X) // _FOLLOWED)]
+        digest = hashlib.sha256(rows.tobytes())
+        digest.update(repr(about).encode())
+        return digest.hexdigest()
 
     def _all_callbacks(self, X: np.ndarray) -> list:
         ours: list[tuple[str, Any]] = []
@@ -398,6 +421,7 @@ or (n_samples, height, width, channels)
     def _finish(self, X: np.ndarray, net: Net) -> None:
         """Set the fitted attributes from the trained networks."""
         self._model.eval()
+        self._complete(X)
         for name, value in _progress(net).items():
             setattr(self, name, value)
         raw = np.empty(len(X), dtype=np.int64)
@@ -690,7 +714,14 @@ or (n_samples, height, width, channels)
 def _warn(message: str) -> None:
     """Warn of `message`, if there is one, in the line that called ``fit``."""
     if message:
-        warnings.warn(message, ConvergenceWarning, stacklevel=3 + _WRAPPED)
+        warnings.warn(message, ConvergenceWarning, stacklevel=4 + _WRAPPED)
+
+
+def _name_of(value) -> str:
+    """Text of a parameter that is the same in another process."""
+    if isinstance(value, nn.Module) or not callable(value):
+        return repr(value)
+    return getattr(value, "__qualname__", type(value).__qualname__)
 
 
 def _before_fit(callback):
