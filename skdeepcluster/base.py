@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 import math
 import warnings
 from abc import ABCMeta, abstractmethod
@@ -297,6 +298,7 @@ or (n_samples, height, width, channels)
             callbacks=self._all_callbacks(X),
             verbose=int(self.verbose),
         )
+        net.identity = self._identity(X, device, seed)
         net.initialize()
         # From here on a copy of the estimator can predict, for a callback that asks:
         # with all clusters, as nobody knows yet which will be empty.
@@ -307,6 +309,20 @@ or (n_samples, height, width, channels)
         embedding, _ = next(self._infer(X[:1]))
         self._n_embedding = embedding.shape[1]
         return net
+
+    def _identity(self, X: np.ndarray, device: torch.device, seed: int) -> str:
+        """Digest of what the course of a fit depends on: parameters, data, seed."""
+        apart = ("callbacks", "verbose", "device", "random_state")
+        params = {
+            name: _name_of(value)
+            for name, value in self.get_params(deep=False).items()
+            if name not in apart
+        }
+        about = type(self).__name__, params, X.shape, X.dtype.str, device.type, seed
+        rows = X[:: max(1, len(X) // _FOLLOWED)]
+        digest = hashlib.sha256(rows.tobytes())
+        digest.update(repr(about).encode())
+        return digest.hexdigest()
 
     def _all_callbacks(self, X: np.ndarray) -> list:
         ours: list[tuple[str, Any]] = []
@@ -699,6 +715,13 @@ def _warn(message: str) -> None:
     """Warn of `message`, if there is one, in the line that called ``fit``."""
     if message:
         warnings.warn(message, ConvergenceWarning, stacklevel=4 + _WRAPPED)
+
+
+def _name_of(value) -> str:
+    """Text of a parameter that is the same in another process."""
+    if isinstance(value, nn.Module) or not callable(value):
+        return repr(value)
+    return getattr(value, "__qualname__", type(value).__qualname__)
 
 
 def _before_fit(callback):

@@ -3,7 +3,11 @@ import itertools
 import numpy as np
 import pytest
 
-from skdeepcluster.metrics import cluster_information, clustering_accuracy
+from skdeepcluster.metrics import (
+    cluster_information,
+    clustering_accuracy,
+    uniformity_index,
+)
 
 
 def brute_force(y, labels):
@@ -56,3 +60,25 @@ def test_information_of_undecided_rows_is_zero():
     assert cluster_information(np.full((5, 4), 0.25)) == pytest.approx(0)
     with pytest.raises(ValueError, match="[Nn]egative"):
         cluster_information([[1.5, -0.5]])
+
+
+@pytest.mark.parametrize(
+    "counts, published",
+    [
+        ([1500, 1200, 900, 800, 800, 700, 800, 700, 700, 800], 0.985),
+        ([1200, 1200, 900, 800, 800, 700, 800, 700, 700, 800], 0.991),
+        ([900, 900, 900, 800, 800, 700, 800, 700, 700, 800], 0.998),
+        ([800, 800, 800, 800, 800, 700, 800, 700, 700, 800], 0.999),
+        ([700] * 10, 1.000),
+    ],
+)
+def test_uniformity_of_the_variants_of_usps(counts, published):
+    labels = np.repeat(np.arange(10), counts)
+    assert round(uniformity_index(labels), 3) == published
+
+
+def test_uniformity_of_a_single_class_is_zero():
+    assert uniformity_index(["a", "a"]) == 0
+    for wrong in ([], [[0, 1]]):
+        with pytest.raises(ValueError):
+            uniformity_index(wrong)

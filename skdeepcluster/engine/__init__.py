@@ -5,6 +5,7 @@ from skdeepcluster.engine.data import Batches, ResidentBatches, chunks, make_bat
 from skdeepcluster.engine.draws import Draws
 from skdeepcluster.engine.neighbours import NeighbourDistance
 from skdeepcluster.engine.net import FitStopped, Net
+from skdeepcluster.engine.resume import ResumableCheckpoint
 from skdeepcluster.engine.runtime import (
     one_training_at_a_time,
     resolve_device,
@@ -20,6 +21,7 @@ __all__ = [
     "NeighbourDistance",
     "Net",
     "ResidentBatches",
+    "ResumableCheckpoint",
     "Settled",
     "TimeLimit",
     "chunks",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from skorch.callbacks import Callback
 
 from skdeepcluster.engine.net import FitStopped
@@ -65,6 +66,14 @@ class Convergence(Callback):
         self.average_ = None
         net.converged_ = False
 
+    def state_dict(self):
+        """What has been followed so far."""
+        return {k: v for k, v in vars(self).items() if k.endswith("_")}
+
+    def load_state_dict(self, state):
+        """Go on where `state_dict` was taken."""
+        vars(self).update(state)
+
     def on_epoch_end(self, net, **kwargs):
         """Follow the average; note convergence in ``net.converged_``."""
         value = net.history[-1, self.monitor]
@@ -114,6 +123,14 @@ class Settled(Callback):
         self.before_: deque = deque(maxlen=self.window)
         if net.phase == self.phase:
             net.converged_ = False
+
+    def state_dict(self):
+        """Assignments of the last epochs."""
+        return {"before": [torch.from_numpy(clusters) for clusters in self.before_]}
+
+    def load_state_dict(self, state):
+        """Go on where `state_dict` was taken."""
+        self.before_.extend(clusters.cpu().numpy() for clusters in state["before"])
 
     def on_epoch_end(self, net, **kwargs):
         """Compare; note convergence in ``net.converged_``."""

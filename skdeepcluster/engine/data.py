@@ -98,6 +98,19 @@ class Batches:
         self._order = self._new_order().cpu().numpy()
         self._at = 0
 
+    def state_dict(self) -> dict[str, Any]:
+        """Order of the pass, position within it and size of a batch."""
+        order = torch.from_numpy(self._order)
+        return {"order": order, "at": self._at, "batch_size": self.batch_size}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self.resize(state["batch_size"])
+        self._seek(state["order"], state["at"])
+
+    def _seek(self, order: torch.Tensor, at: int) -> None:
+        self._order, self._at = order.cpu().numpy(), at
+
     def _gather(self, rows: np.ndarray) -> torch.Tensor:
         """Return these rows, scaled, on the device."""
         return self.scaling(self.scaling.centre(self._X[rows]).to(self.device))
@@ -154,9 +167,17 @@ class ResidentBatches(Batches):
 
     def shuffle(self) -> None:
         """Start a new pass, in the same memory: a captured step reads it there."""
-        self._index.copy_(self._new_order())
-        self._start.zero_()
-        self._drawn = 0
+        self._seek(self._new_order(), 0)
+
+    def _seek(self, order: torch.Tensor, at: int) -> None:
+        self._index.copy_(order)
+        self._start.fill_(at)
+        self._drawn = at // self.batch_size
+
+    def state_dict(self) -> dict[str, Any]:
+        """Order of the pass, position within it and size of a batch."""
+        at = self._drawn * self.batch_size
+        return {"order": self._index, "at": at, "batch_size": self.batch_size}
 
     def sample(self, n: int) -> torch.Tensor:
         """Return n different random rows, scaled; the pass goes on undisturbed."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from skorch import NeuralNet
@@ -77,8 +79,11 @@ class Net(NeuralNet, Draws):
             verbose=verbose,
             compile=compile,
         )
+        # Tells one course of training from another; see `ResumableCheckpoint`.
+        self.identity = ""
         self.phase: str | None = None
         self.converged_: bool | None = None
+        self.sound_ = True
         self.n_steps = 0
         self._planned = 1
         self._steps_done = torch.zeros((), device=device)
@@ -173,7 +178,9 @@ class Net(NeuralNet, Draws):
         self._set_training(True)
         self.notify("on_train_begin", X=None, y=None)
         try:
-            self._run(step, n_steps, steps_per_epoch)
+            # More than none if a callback has resumed the phase: see `load_snapshot`.
+            done = int(self._steps_done)
+            self._run(step, n_steps - done, steps_per_epoch)
         finally:
             self.notify("on_train_end", X=None, y=None)
 
@@ -192,6 +199,7 @@ class Net(NeuralNet, Draws):
             for name, value in means.items():
                 self.history.record(name, value)
             reason = self._check_finite(means)
+            self.sound_ = not reason
             self.notify("on_epoch_end", dataset_train=self.batches)
             if reason:
                 raise FitStopped(reason)
@@ -219,7 +227,55 @@ class Net(NeuralNet, Draws):
         """Share of the phase's steps that are done, a scalar on the device."""
         return self._steps_done / self._planned
 
+    @property
+    def finished(self) -> bool:
+        """Whether the phase has made all of its steps, or has converged."""
+        return bool(self.converged_) or int(self._steps_done) >= self._planned
+
     # -- state ------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that the rest of the training depends on, at the end of an epoch.
+
+        Weights, optimizers, generators, the order of the batches, steps and history;
+        the tensors are live. With `load_snapshot`, in a net made from the same
+        parameters and data, training goes on as if it had never ended.
+        """
+        on_gpu = self.device.type == "cuda"
+        return {
+            "networks": self.state(),
+            "optimizers": {
+                name: getattr(self, f"{name}_optimizer_").state_dict()
+                for name in self.optimizers
+            },
+            "batches": self.batches.state_dict(),
+            "generator": self.generator.get_state(),
+            # Of dropout, and of layers that know no other generator.
+            "global": torch.get_rng_state(),
+            "global_gpu": torch.cuda.get_rng_state(self.device) if on_gpu else None,
+            "steps_of_phase": int(self._steps_done),
+            "n_steps": self.n_steps,
+            "converged": self.converged_,
+            # As text: a callback may have recorded any kind of number.
+            "history": json.dumps(self.history.to_list(), default=float),
+        }
+
+    @torch.no_grad()
+    def load_snapshot(self, saved: dict[str, Any]) -> None:
+        """Go on where `snapshot` was taken; within ``on_train_begin`` of its phase."""
+        for key, value in self.state().items():
+            value.copy_(saved["networks"][key])
+        for name, state in saved["optimizers"].items():
+            getattr(self, f"{name}_optimizer_").load_state_dict(state)
+        self.batches.load_state_dict(saved["batches"])
+        self.generator.set_state(saved["generator"].cpu())
+        torch.set_rng_state(saved["global"].cpu())
+        if saved["global_gpu"] is not None:
+            torch.cuda.set_rng_state(saved["global_gpu"].cpu(), self.device)
+        self._steps_done.fill_(saved["steps_of_phase"])
+        self.n_steps, self.converged_ = saved["n_steps"], saved["converged"]
+        self.history[:] = json.loads(saved["history"])
+        self._keep_good()
 
     def state(self) -> dict[str, torch.Tensor]:
         """All parameters and buffers, by name; the tensors are live."""

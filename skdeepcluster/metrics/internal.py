@@ -7,7 +7,7 @@ import contextlib
 import numpy as np
 from scipy.special import entr
 from sklearn.metrics import davies_bouldin_score, silhouette_score
-from sklearn.utils import check_array
+from sklearn.utils import check_array, column_or_1d
 
 
 def cluster_information(probabilities) -> float:
@@ -44,6 +44,45 @@ def cluster_information(probabilities) -> float:
     marginal = p.mean(0, dtype=np.float64)
     conditional = entr(p).sum(1).mean(dtype=np.float64)
     return float(entr(marginal).sum() - conditional)
+
+
+def uniformity_index(labels) -> float:
+    r"""How equal the sizes of clusters, or of classes, are (uniformity index, UI).
+
+    The entropy of their proportions :math:`p_1,\dots,p_n`, as a share of the greatest
+    that :math:`n` of them can have (Gan et al. 2021, eq. 9):
+
+    .. math:: UI=\frac{-\sum_i p_i\ln p_i}{\ln n}
+
+    Parameters
+    ----------
+    labels : array-like of shape (n_samples,)
+        Clusters or classes; :math:`n` is the number of those that occur.
+
+    Returns
+    -------
+    float
+        Between 0 and 1: 1 if all are of one size, 0 if there is only one of them.
+
+    Raises
+    ------
+    ValueError
+        If there are no labels, or they are not one-dimensional.
+
+    Examples
+    --------
+    >>> from skdeepcluster.metrics import uniformity_index
+    >>> uniformity_index([0, 0, 1, 1])
+    1.0
+    >>> round(uniformity_index([0, 0, 0, 1]), 3)
+    0.811
+    """
+    _, counts = np.unique(column_or_1d(labels), return_counts=True)
+    if len(counts) == 0:
+        raise ValueError("uniformity_index needs at least one sample.")
+    if len(counts) == 1:
+        return 0.0
+    return float(entr(counts / counts.sum()).sum() / np.log(len(counts)))
 
 
 def internal_scores(X, labels, sample_size: int = 2_000) -> dict[str, float]:
