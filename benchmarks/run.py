@@ -23,7 +23,12 @@ from benchmarks.data import load, load_held_out
 from skdeepcluster.engine import ResumableCheckpoint, TimeLimit
 from skdeepcluster.metrics import external_scores, internal_scores
 
-DEEP = {"dccs": skdeepcluster.DCCS}
+DEEP = {
+    "dccs": skdeepcluster.DCCS,
+    "simi_clustergan": skdeepcluster.SIMIClusterGAN,
+    "udc": skdeepcluster.UDC,
+    "vc": skdeepcluster.VariationalClustering,
+}
 
 
 def _classic(make):

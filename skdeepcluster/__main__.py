@@ -16,7 +16,12 @@ import skdeepcluster
 from skdeepcluster.datasets import load_file
 from skdeepcluster.metrics import external_scores, internal_scores
 
-_METHODS = {"dccs": skdeepcluster.DCCS}
+_METHODS = {
+    "dccs": skdeepcluster.DCCS,
+    "simi_clustergan": skdeepcluster.SIMIClusterGAN,
+    "udc": skdeepcluster.UDC,
+    "vc": skdeepcluster.VariationalClustering,
+}
 
 
 class _Progress(Callback):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch.nn import functional
 
 # ITU-R 601-2 luma, the weights of Pillow's and torchvision's conversion to grey.
 _LUMA = (0.299, 0.587, 0.114)
@@ -151,3 +152,66 @@ def corrupt(
     x = torch.where(net.rand(n, d) < rate, x.gather(0, donors), x)
     scale = noise[0] + (noise[1] - noise[0]) * u[1]
     return x + net.randn(n, d) * scale * std
+
+
+def affine(x: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    """Move the pixels of each image by a linear map of its own, bilinearly.
+
+    Parameters
+    ----------
+    x : tensor of shape (n, channels, height, width)
+    maps : tensor of shape (n, 2, 3)
+        Where a pixel of the result is read, in pixels from the image's centre, right
+        and down: ``maps @ (right, down, 1)``. Outside, the nearest pixel is taken.
+    """
+    half = torch.tensor([x.shape[3] / 2, x.shape[2] / 2], device=x.device)
+    # torch counts in halves of the sides.
+    unit = torch.cat([half, half.new_ones(1)])
+    grid = functional.affine_grid(
+        maps * unit / half[:, None], list(x.shape), align_corners=False
+    )
+    return functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+def random_affine(
+    x: torch.Tensor,
+    net,
+    degrees: float = 0.0,
+    shift: float = 0.0,
+    shear: float = 0.0,
+    flip: bool = False,
+) -> torch.Tensor:
+    """Rotate, shear, mirror and shift each image, in one interpolation.
+
+    Parameters
+    ----------
+    x : tensor of shape (n, channels, height, width)
+    net : source of random numbers
+    degrees, shift, shear : float
+        Angle, shift in shares of each side, and shear factor are uniform between minus
+        and plus this value.
+    flip : bool
+        Mirror left to right, and top to bottom, each with probability 1/2.
+    """
+    n, _, height, width = x.shape
+    u = 2 * net.rand(6, n) - 1
+    angle, lean = u[0] * math.radians(degrees), u[1] * shear
+    right, down = u[2] * shift * width, u[3] * shift * height
+    across, along = (u[4:].sign() if flip else torch.ones_like(u[4:])).unbind(0)
+    cos, sin = angle.cos(), angle.sin()
+    # Rotation times shear, each column mirrored or not.
+    rows = [
+        torch.stack([across * cos, along * (lean * cos - sin), right], 1),
+        torch.stack([across * sin, along * (lean * sin + cos), down], 1),
+    ]
+    return affine(x, torch.stack(rows, 1))
+
+
+def brightness_shift(x: torch.Tensor, net, delta: float = 0.2) -> torch.Tensor:
+    """Add to each image with values in [0, 1] one number up to `delta`, clipped."""
+    return (x + delta * (2 * net.rand(len(x), 1, 1, 1) - 1)).clamp(0, 1)
+
+
+def binarise(x: torch.Tensor, net) -> torch.Tensor:
+    """Make each pixel in [0, 1] one with its value as the probability, else zero."""
+    return (x > net.rand(*x.shape)).to(x.dtype)

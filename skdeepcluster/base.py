@@ -140,6 +140,9 @@ class DeepClusterer(
         """Draw the first weights of a network; Xavier-normal by default."""
         xavier_normal_(network, generator)
 
+    def _complete(self, X: np.ndarray) -> None:
+        """Fit what is fitted once, on what the networks have learned."""
+
     # -- parameters -------------------------------------------------------------------
 
     def _store(self, given: dict[str, Any]) -> None:
@@ -202,6 +205,10 @@ or (n_samples, height, width, channels)
             ended up empty (they are dropped), or training ended while its criterion
             was still falling.
         """
+        return self._fit(X, y)
+
+    def _fit(self, X, y):
+        """Fit; apart from `fit` for methods whose own takes more arguments."""
         self._validate_params()
         self._check_params()
         self._check_callbacks()
@@ -414,6 +421,7 @@ or (n_samples, height, width, channels)
     def _finish(self, X: np.ndarray, net: Net) -> None:
         """Set the fitted attributes from the trained networks."""
         self._model.eval()
+        self._complete(X)
         for name, value in _progress(net).items():
             setattr(self, name, value)
         raw = np.empty(len(X), dtype=np.int64)
@@ -706,7 +714,7 @@ or (n_samples, height, width, channels)
 def _warn(message: str) -> None:
     """Warn of `message`, if there is one, in the line that called ``fit``."""
     if message:
-        warnings.warn(message, ConvergenceWarning, stacklevel=3 + _WRAPPED)
+        warnings.warn(message, ConvergenceWarning, stacklevel=4 + _WRAPPED)
 
 
 def _name_of(value) -> str:

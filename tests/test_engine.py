@@ -112,7 +112,7 @@ def test_neighbour_distance(n):
     everything = net.batches.sample(n)
     x = everything[:25]
     tenth = torch.cdist(x, everything).sort(1).values[:, 10]
-    estimate = NeighbourDistance(net)(x)
+    estimate = NeighbourDistance.of(net)(x)
     if n <= 1_000:
         torch.testing.assert_close(estimate, tenth, rtol=1e-3, atol=1e-5)
     else:

@@ -119,6 +119,11 @@ class Batches:
         """Return n different random rows, scaled; the pass goes on undisturbed."""
         return self._gather(self._new_order()[:n].cpu().numpy())
 
+    def in_order(self, size: int) -> Iterator[torch.Tensor]:
+        """Yield all rows, `size` at a time, scaled, on the device."""
+        for rows in chunks(self._X, size):
+            yield self.scaling(self.scaling.centre(rows).to(self.device))
+
     def draw(self) -> torch.Tensor:
         """Return the next minibatch, scaled, on the device."""
         if self._at + self.batch_size > self.n_samples:
@@ -177,6 +182,10 @@ class ResidentBatches(Batches):
     def sample(self, n: int) -> torch.Tensor:
         """Return n different random rows, scaled; the pass goes on undisturbed."""
         return self.scaling(self._data.index_select(0, self._new_order()[:n]))
+
+    def in_order(self, size: int) -> Iterator[torch.Tensor]:
+        """Yield all rows, `size` at a time, scaled, on the device."""
+        yield from map(self.scaling, self._data.split(size))
 
     def draw(self) -> torch.Tensor:
         """Return the next minibatch, scaled, without a word to the host."""

@@ -19,17 +19,23 @@ class NeighbourDistance:
 
     Parameters
     ----------
-    net : Net
-        Whose batches are read.
+    reference : tensor of shape (n_reference, n_features)
+        Random rows of the data.
+    n_samples : int
+        Rows of the data.
     k : int, default=10
-    n_reference : int, default=1000
     """
 
-    def __init__(self, net: Net, k: int = 10, n_reference: int = 1_000):
+    def __init__(self, reference: torch.Tensor, n_samples: int, k: int = 10):
+        m = len(reference)
+        self.reference = reference
+        self.k = min(max(1, round(k * m / n_samples)), m - 1)
+
+    @classmethod
+    def of(cls, net: Net, k: int = 10, n_reference: int = 1_000) -> NeighbourDistance:
+        """Take the reference from the net's batches."""
         n = net.batches.n_samples
-        m = min(n_reference, n)
-        self.reference = net.batches.sample(m).flatten(1)
-        self.k = min(max(1, round(k * m / n)), m - 1)
+        return cls(net.batches.sample(min(n_reference, n)).flatten(1), n, k)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Distance of each sample of a scaled batch, shape (n,)."""

@@ -1,20 +1,34 @@
 """Objectives: functions of tensors, each with its equation."""
 
 from skdeepcluster.losses.adversarial import gradient_penalty, wasserstein
+from skdeepcluster.losses.gaussian import (
+    bernoulli_log_likelihood,
+    gaussian_kl,
+    gaussian_log_likelihood,
+    squared_wasserstein2,
+)
 from skdeepcluster.losses.information import (
+    categorical_entropy,
     categorical_kl,
     entropy_bound,
     information_maximisation,
     js_mutual_information,
 )
+from skdeepcluster.losses.likelihood import Likelihood
 from skdeepcluster.losses.vat import virtual_adversarial
 
 __all__ = [
+    "Likelihood",
+    "bernoulli_log_likelihood",
+    "categorical_entropy",
     "categorical_kl",
     "entropy_bound",
+    "gaussian_kl",
+    "gaussian_log_likelihood",
     "gradient_penalty",
     "information_maximisation",
     "js_mutual_information",
+    "squared_wasserstein2",
     "virtual_adversarial",
     "wasserstein",
 ]

@@ -42,6 +42,21 @@ def categorical_kl(p_logits: torch.Tensor, q_logits: torch.Tensor) -> torch.Tens
     return (log_p.exp() * (log_p - log_q)).sum(-1).mean(0)
 
 
+def categorical_entropy(log_p: torch.Tensor) -> torch.Tensor:
+    r"""Entropy over the last axis, in nats: :math:`-\sum_k p_k\log p_k`.
+
+    Parameters
+    ----------
+    log_p : tensor of shape (..., n_clusters)
+        Normalised log probabilities.
+
+    Returns
+    -------
+    tensor of shape (...)
+    """
+    return -(log_p.exp() * log_p).sum(-1)
+
+
 def information_maximisation(
     logits: torch.Tensor, marginal_weight: float = 4.0, tolerance: float = 0.0
 ) -> torch.Tensor:

@@ -310,7 +310,7 @@ class DCCS(DeepClusterer):
     def _train(self, net):
         edges = prior_edges(self.cluster_prior, self.n_clusters, net.device)
         adversarial = self._augmentation_kind() in ("vat", "noise+vat")
-        near = NeighbourDistance(net) if adversarial else None
+        near = NeighbourDistance.of(net) if adversarial else None
         step = functools.partial(self._step, edges=edges, near=near)
         longest = 2_000 if self._image_shape is None else 20_000
         budget = int(np.clip(4 * net.batches.n_samples, 150, longest))

@@ -20,6 +20,8 @@ class ConvEncoder(nn.Module):
         Channels, height, width.
     n_out : int
         Width of the head.
+    batch_norm : bool, default=True
+        Without it the layers have biases instead.
 
     Attributes
     ----------
@@ -28,25 +30,27 @@ class ConvEncoder(nn.Module):
         28 x 28.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], n_out: int):
+    def __init__(
+        self, image_shape: tuple[int, int, int], n_out: int, batch_norm: bool = True
+    ):
         super().__init__()
         channels, *sides = image_shape
         padding = int(min(sides) < 14)
 
         def halve(n_in, n_out):
-            return [
-                nn.Conv2d(n_in, n_out, 4, stride=2, padding=padding, bias=False),
-                nn.BatchNorm2d(n_out),
-                nn.LeakyReLU(0.2),
-            ]
+            layer = nn.Conv2d(
+                n_in, n_out, 4, stride=2, padding=padding, bias=not batch_norm
+            )
+            norm = [nn.BatchNorm2d(n_out)] if batch_norm else []
+            return [layer, *norm, nn.LeakyReLU(0.2)]
 
         self.body = nn.Sequential(*halve(channels, 64), *halve(64, 128), nn.Flatten())
         for _ in range(2):
             sides = [(side + 2 * padding - 4) // 2 + 1 for side in sides]
         self.n_activation = 128 * math.prod(sides)
         self.head = nn.Sequential(
-            nn.Linear(self.n_activation, 1024, bias=False),
-            nn.BatchNorm1d(1024),
+            nn.Linear(self.n_activation, 1024, bias=not batch_norm),
+            *([nn.BatchNorm1d(1024)] if batch_norm else []),
             nn.LeakyReLU(0.2),
             nn.Linear(1024, n_out),
         )

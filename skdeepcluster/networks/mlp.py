@@ -7,17 +7,34 @@ from collections.abc import Sequence
 from torch import nn
 
 
-def mlp(n_in: int, hidden: Sequence[int], n_out: int) -> nn.Sequential:
-    """Linear layers with LeakyReLU(0.2) between, and a linear output."""
+def _hidden_layers(
+    n_in: int, hidden: Sequence[int], batch_norm: bool, slope: float
+) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for n_hidden in hidden:
-        layers += [nn.Linear(n_in, n_hidden), nn.LeakyReLU(0.2)]
+        layers.append(nn.Linear(n_in, n_hidden, bias=not batch_norm))
+        if batch_norm:
+            layers.append(nn.BatchNorm1d(n_hidden))
+        layers.append(nn.LeakyReLU(slope))
         n_in = n_hidden
-    return nn.Sequential(*layers, nn.Linear(n_in, n_out))
+    return layers
+
+
+def mlp(
+    n_in: int,
+    hidden: Sequence[int],
+    n_out: int,
+    *,
+    batch_norm: bool = False,
+    slope: float = 0.2,
+) -> nn.Sequential:
+    """Linear layers with LeakyReLU(slope) between, and a linear output; 0 is ReLU."""
+    layers = _hidden_layers(n_in, hidden, batch_norm, slope)
+    return nn.Sequential(*layers, nn.Linear([n_in, *hidden][-1], n_out))
 
 
 class MLPEncoder(nn.Module):
-    """Table encoder: linear, batch norm, LeakyReLU(0.2) per hidden layer, linear head.
+    """Table encoder: linear, batch norm, LeakyReLU per hidden layer, linear head.
 
     Parameters
     ----------
@@ -27,6 +44,10 @@ class MLPEncoder(nn.Module):
         Widths of the hidden layers. The last one is the activation map.
     n_out : int
         Width of the head.
+    batch_norm : bool, default=True
+        Without it the linear layers have biases instead.
+    slope : float, default=0.2
+        Of the LeakyReLU; 0 is ReLU.
 
     Attributes
     ----------
@@ -34,19 +55,19 @@ class MLPEncoder(nn.Module):
         Width of the activation map.
     """
 
-    def __init__(self, n_in: int, hidden: Sequence[int], n_out: int):
+    def __init__(
+        self,
+        n_in: int,
+        hidden: Sequence[int],
+        n_out: int,
+        *,
+        batch_norm: bool = True,
+        slope: float = 0.2,
+    ):
         super().__init__()
-        layers: list[nn.Module] = []
-        for n_hidden in hidden:
-            layers += [
-                nn.Linear(n_in, n_hidden, bias=False),
-                nn.BatchNorm1d(n_hidden),
-                nn.LeakyReLU(0.2),
-            ]
-            n_in = n_hidden
-        self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(n_in, n_out)
-        self.n_activation = n_in
+        self.body = nn.Sequential(*_hidden_layers(n_in, hidden, batch_norm, slope))
+        self.n_activation = [n_in, *hidden][-1]
+        self.head = nn.Linear(self.n_activation, n_out)
 
     def forward(self, x):
         """Return the activation map and the head's output, both 2-D."""

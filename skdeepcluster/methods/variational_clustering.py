@@ -1,0 +1,595 @@
+"""Variational clustering: a VAE with one learned Gaussian per cluster (Prasad 2020)."""
+
+from __future__ import annotations
+
+import functools
+import math
+from itertools import pairwise
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from skdeepcluster import augment
+from skdeepcluster.base import DeepClusterer
+from skdeepcluster.docstrings import documented
+from skdeepcluster.engine import Draws, chunks
+from skdeepcluster.generative import GenerativeMixin
+from skdeepcluster.losses import (
+    Likelihood,
+    categorical_entropy,
+    gaussian_kl,
+    squared_wasserstein2,
+)
+from skdeepcluster.losses.likelihood import ALL
+from skdeepcluster.networks import (
+    CustomEncoder,
+    Decoder,
+    GaussianPosterior,
+    GaussianPrior,
+    PlainEncoder,
+    xavier_uniform_,
+)
+
+_NETWORKS = ("encoder", "posterior", "prior", "decoder")
+# The published weights change after these epochs; its sheet of settings names no number
+# of epochs in all, for which 200 are taken.
+_STAGES, _PLANNED = (40, 80), 200
+_FOR_IMAGES = ("rotation", "binarise", "affine")
+
+
+@documented
+class VariationalClustering(GenerativeMixin, DeepClusterer):
+    r"""TODO."""
+
+    _parameter_constraints: dict = {
+        **DeepClusterer._parameter_constraints,
+        "hidden_layer_sizes": [tuple, list],
+        "posterior_layer_sizes": [tuple, list, StrOptions({"auto"})],
+        "prior_layer_sizes": [tuple, list, StrOptions({"auto"})],
+        "decoder_layer_sizes": [tuple, list],
+        "posterior_trunk_sizes": [tuple, list, None],
+        "share_trunk": ["boolean"],
+        "n_latent": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "likelihood": [StrOptions({"auto", "bernoulli", "gaussian"})],
+        "min_variance": [Interval(Real, 0, None, closed="neither")],
+        "lambda_rec": [
+            Interval(Real, 0, None, closed="neither"),
+            StrOptions({"auto"}),
+            tuple,
+            list,
+        ],
+        "lambda_aug": [
+            Interval(Real, 0, None, closed="left"),
+            StrOptions({"auto"}),
+            tuple,
+            list,
+        ],
+        "kl_warmup": [Interval(Real, 0, 1, closed="left")],
+        "augmentation": [
+            StrOptions({"auto", "rotation", "binarise", "affine", "noise"}),
+            callable,
+            None,
+        ],
+        "noise": [tuple, list],
+        "swap": [tuple, list],
+        "elbo_on_augmented": ["boolean", StrOptions({"auto"})],
+        "detach_target": ["boolean"],
+        "n_top": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    _settles_in = "fit"
+    _pixel_range = (0.0, 1.0)
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        encoder=None,
+        hidden_layer_sizes=(256, 256),
+        posterior_layer_sizes="auto",
+        prior_layer_sizes="auto",
+        decoder_layer_sizes=(256, 256),
+        posterior_trunk_sizes=None,
+        share_trunk=True,
+        n_latent="auto",
+        likelihood="auto",
+        min_variance=1e-3,
+        lambda_rec="auto",
+        lambda_aug="auto",
+        kl_warmup=0.05,
+        augmentation="auto",
+        noise=(0.1, 0.3),
+        swap=(0.1, 0.2),
+        elbo_on_augmented="auto",
+        detach_target=False,
+        n_top=None,
+        batch_size=100,
+        learning_rate=1e-3,
+        max_epochs="auto",
+        tol=0.001,
+        n_iter_no_change=10,
+        image_shape=None,
+        scale="auto",
+        transform_to="embedding",
+        device="auto",
+        callbacks=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self._store(locals())
+
+    def _check_params(self):
+        names = ["hidden_layer_sizes", "decoder_layer_sizes"]
+        names += [
+            name
+            for name in ("posterior_layer_sizes", "prior_layer_sizes")
+            if getattr(self, name) != "auto"
+        ]
+        names += ["posterior_trunk_sizes"] * (self.posterior_trunk_sizes is not None)
+        self._check_layers(*names)
+        if not len(self.posterior_layer_sizes):
+            raise ValueError("posterior_layer_sizes must name one layer at least.")
+        if self.encoder is not None and not self.share_trunk:
+            raise ValueError("share_trunk=False cannot be combined with an encoder.")
+        for name in ("noise", "swap"):
+            low_high = getattr(self, name)
+            if len(low_high) != 2 or not 0 <= low_high[0] <= low_high[1]:
+                raise ValueError(
+                    f"{name} must be a range (low, high) with 0 <= low <= high; got "
+                    f"{low_high!r}."
+                )
+        for name in ("lambda_rec", "lambda_aug"):
+            stages = getattr(self, name)
+            if isinstance(stages, tuple | list):
+                _check_stages(name, stages)
+
+    def _check_X(self, X, *, fitting):
+        X = super()._check_X(X, fitting=fitting)
+        if fitting:
+            self._levels = self._bernoulli_levels(X)
+        return X
+
+    # -- networks ---------------------------------------------------------------------
+
+    def _describe(self, input_shape):
+        is_table = len(input_shape) == 1
+        self._check_input(is_table)
+        posterior, prior = self.posterior_layer_sizes, self.prior_layer_sizes
+        grey = input_shape[0] == 1
+        if posterior == "auto":
+            posterior = (256,) if is_table else (256, 512) if grey else (512, 512)
+        if prior == "auto":
+            prior = () if is_table or grey else (64, 64)
+        n_latent = self.n_latent
+        if n_latent == "auto":
+            n_latent = min(32, max(2, input_shape[0] // 2)) if is_table else 32
+        own = None
+        if not self.share_trunk:
+            own = self.posterior_trunk_sizes or self.hidden_layer_sizes
+        layers = [self.hidden_layer_sizes, posterior, prior, self.decoder_layer_sizes]
+        return {
+            "input_shape": tuple(input_shape),
+            "n_clusters": int(self.n_clusters),
+            "n_latent": int(n_latent),
+            "layers": [[int(n) for n in sizes] for sizes in layers],
+            "own_trunk": own if own is None else [int(n) for n in own],
+            "least_variance": self._least_variance(),
+            "encoder": self.encoder,
+        }
+
+    @staticmethod
+    def _networks(
+        input_shape, n_clusters, n_latent, layers, own_trunk, least_variance, encoder
+    ):
+        hidden, posterior, prior, decoder = layers
+        if encoder is not None:
+            Q = CustomEncoder(encoder, input_shape, n_clusters)
+        else:
+            Q = PlainEncoder(input_shape, hidden, n_clusters)
+        n_features, body = Q.n_activation, None
+        if own_trunk is not None:
+            own = PlainEncoder(input_shape, own_trunk, 1)
+            n_features, body = own.n_activation, own.body
+        active = nn.ReLU() if input_shape[0] == 1 else nn.LeakyReLU(0.2)
+        return {
+            "encoder": Q,
+            "posterior": GaussianPosterior(
+                n_features, n_clusters, posterior, n_latent, active, body
+            ),
+            "prior": GaussianPrior(n_clusters, prior, n_latent),
+            "decoder": Decoder(n_latent, decoder, input_shape, least_variance),
+        }
+
+    def _draw_weights(self, name, network, generator):
+        xavier_uniform_(network, generator)
+        if name == "prior":
+            # Else all clusters would begin as one, and might stay so.
+            network.spread()
+
+    def _optimizers(self):
+        adam = functools.partial(torch.optim.Adam, lr=self.learning_rate, fused=True)
+        return {"all": (adam, ["encoder", "posterior", "prior", "decoder"])}
+
+    def _check_input(self, is_table):
+        kind = self._augmentation_kind()
+        if isinstance(kind, str) and (kind in _FOR_IMAGES) == is_table:
+            raise ValueError(
+                f"augmentation={kind!r} is for "
+                f"{'images; set image_shape' if is_table else 'tables'}."
+            )
+        leaves = not is_table and self.scale in ("standard", "common")
+        if leaves and (kind == "binarise" or self._has_bernoulli_pixels()):
+            raise ValueError(
+                f"scale={self.scale!r} leaves the range [0, 1] that a Bernoulli "
+                "likelihood and binary copies need; use 'minmax', or likelihood="
+                "'gaussian' and another augmentation."
+            )
+
+    # -- likelihood -------------------------------------------------------------------
+
+    def _has_bernoulli_pixels(self):
+        if self._image_shape is None:
+            return False
+        grey = self._image_shape[2] == 1
+        return self.likelihood == "bernoulli" or (self.likelihood == "auto" and grey)
+
+    def _bernoulli_levels(self, X):
+        """Columns of a table with a Bernoulli likelihood, their lowest and highest."""
+        columns = np.arange(0)
+        if self._image_shape is None and self.likelihood == "bernoulli":
+            columns = np.arange(X.shape[1])
+        elif self._image_shape is None and self.likelihood == "auto":
+            columns = _two_valued(X)
+        return columns, X[:, columns].min(0), X[:, columns].max(0)
+
+    def _least_variance(self):
+        """Least variance of a value; None where no value has a Gaussian likelihood."""
+        n_bernoulli = len(self._levels[0])
+        if self._has_bernoulli_pixels() or n_bernoulli == self.n_features_in_:
+            return None
+        return float(self.min_variance)
+
+    def _likelihood(self):
+        """Likelihood of scaled rows, on the device."""
+        if self._has_bernoulli_pixels():
+            return Likelihood(bernoulli=ALL)
+        columns, *levels = self._levels
+        if not len(columns):
+            return Likelihood(gaussian=ALL)
+        # Scaled in float64: a large offset has to go while the precision is there.
+        shift, factor = (
+            np.broadcast_to(self._scale_state[name], self.n_features_in_)[columns]
+            for name in ("shift", "factor")
+        )
+        low, high = ((level.astype(np.float64) - shift) * factor for level in levels)
+        others = np.setdiff1d(np.arange(self.n_features_in_), columns)
+        span = np.where(high > low, high - low, 1)  # a constant column stays at low
+        device = self._scaling.factor.device
+        to = functools.partial(torch.as_tensor, device=device)
+        return Likelihood(
+            gaussian=to(others) if len(others) else None,
+            bernoulli=to(columns),
+            low=to(low, dtype=torch.float32),
+            span=to(span, dtype=torch.float32),
+        )
+
+    # -- training ---------------------------------------------------------------------
+
+    def _train(self, net):
+        longest = 2_000 if self._image_shape is None else 20_000
+        budget = int(np.clip(4 * net.batches.n_samples, 500, longest))
+        plan = self._schedule(net, self.max_epochs, budget)
+        # Weights change in the first phase; assignments may settle only in the second.
+        annealed = self._annealed()
+        n_first = round(annealed * plan["n_steps"])
+        step = functools.partial(self._step, likelihood=self._likelihood())
+        for phase, n, begin in (
+            ("annealing", n_first, 0.0),
+            ("fit", plan["n_steps"] - n_first, annealed),
+        ):
+            share = n / plan["n_steps"]
+            if n:
+                timed = functools.partial(step, begin=begin, share=share)
+                net.run(timed, **{**plan, "n_steps": n}, phase=phase)
+
+    def _step(self, net, likelihood, begin=0.0, share=1.0):
+        """One update of all networks on -ELBO + lambda_aug L_aug (eq. 18)."""
+        progress = begin + share * net.progress
+        x = net.draw()
+        n = len(x)
+        if self.augmentation is not None:
+            # One pass for samples and copies: no layer mixes rows.
+            x = torch.cat([x, self._augment(x, net)])
+        networks = [getattr(net, f"{name}_") for name in _NETWORKS]
+        log_q, log_top, *gaussians = self._infer_latents(networks, x, n)
+        loss_aug = log_q.new_zeros(())
+        if self.augmentation is not None:
+            mean, variance = gaussians[:2]
+            loss_aug = self._augmentation_loss(log_q, log_top, mean, variance, n)
+        counted = len(x) if self._elbo_on_augmented() else n
+        rec, kl, entropy = (
+            term.mean()
+            for term in self._elbo(
+                networks[-1],
+                likelihood,
+                x[:counted],
+                log_top[:counted],
+                *(part[:counted] for part in gaussians),
+                net,
+            )
+        )
+        loss = (
+            _staged(self._stages("lambda_aug"), progress) * loss_aug
+            + self._kl_weight(progress) * kl
+            - _staged(self._stages("lambda_rec"), progress) * rec
+            - entropy
+        )
+        net.descend("all", loss)
+        assigned = log_q[:n].argmax(1, keepdim=True)
+        used = torch.zeros_like(log_q[0]).index_fill_(0, assigned.flatten(), 1.0)
+        return {
+            "loss": loss.detach(),
+            "elbo": (rec - kl + entropy).detach(),
+            "reconstruction": rec.detach(),
+            "kl": kl.detach(),
+            "entropy": entropy.detach(),
+            "augmentation": loss_aug.detach(),
+            "clusters": used.sum(),
+        }
+
+    def _infer_latents(self, networks, x, n):
+        """Assignments and Gaussians of samples, the first n of them without copies.
+
+        Returns log q(k|x) over all clusters (rows, K), over the summed ones (rows, L),
+        mean and variance of q(z|x,k) (rows, L, n_latent), and those of p(z|k), expanded
+        alike.
+        """
+        Q, posterior, prior, _ = networks
+        h, logits = Q(x)
+        log_q = logits.log_softmax(1)
+        clusters, log_top = self._top(log_q, n)
+        mean, variance = posterior(h if self.share_trunk else x, clusters)
+        table = prior.table()
+        mean_p, variance_p = (
+            part.expand_as(mean) if clusters is None else part[clusters]
+            for part in table
+        )
+        return log_q, log_top, mean, variance, mean_p, variance_p
+
+    def _top(self, log_q, n):
+        """Clusters that the sums go over, the same for a copy; q among them."""
+        if self.n_top is None:
+            return None, log_q
+        top = log_q[:n].topk(min(self.n_top, self.n_clusters), 1).indices
+        top = top.repeat(len(log_q) // n, 1)
+        return top, log_q.gather(1, top).log_softmax(1)
+
+    def _elbo(
+        self, decoder, likelihood, x, log_q, mean, variance, mean_p, variance_p, draws
+    ):
+        """Reconstruction, divergence and entropy of each row (eq. 13), in nats."""
+        q = log_q.exp()
+        z = mean + variance.sqrt() * draws.randn(*mean.shape)
+        log_p = likelihood.log_prob(x.flatten(1)[:, None], *decoder(z))
+        kl = gaussian_kl(mean, variance, mean_p, variance_p)
+        return (q * log_p).sum(1), (q * kl).sum(1), categorical_entropy(log_q)
+
+    def _augmentation_loss(self, log_q, log_top, mean, variance, n):
+        """Distance of a sample's assignment and posteriors to its copy's (eq. 14)."""
+        q, weight = log_q.exp(), log_top[:n].exp()
+        q_x, mean_x, variance_x = q[:n], mean[:n], variance[:n]
+        if self.detach_target:
+            q_x, weight = q_x.detach(), weight.detach()
+            mean_x, variance_x = mean_x.detach(), variance_x.detach()
+        moved = squared_wasserstein2(mean_x, variance_x, mean[n:], variance[n:])
+        switched = (q_x - q[n:]).square().sum(1)
+        return (switched + (weight * moved).sum(1)).mean()
+
+    # -- schedules --------------------------------------------------------------------
+
+    def _stages(self, name):
+        """Weights and the shares of the training from which on they hold."""
+        value = getattr(self, name)
+        if isinstance(value, Real):
+            return ((0.0, float(value)),)
+        if value != "auto":
+            return tuple((float(start), float(weight)) for start, weight in value)
+        # The paper's epochs, where there are as many.
+        exact = self.max_epochs != "auto" and self.max_epochs > _STAGES[-1]
+        first, second = (
+            epochs / (self.max_epochs if exact else _PLANNED) for epochs in _STAGES
+        )
+        if name == "lambda_aug":
+            return ((0.0, 0.01), (first, 0.5), (second, 1.0))
+        colour = self._image_shape is not None and self._image_shape[2] > 1
+        return ((0.0, 0.5), (first, 0.1)) if colour else ((0.0, 1.0),)
+
+    def _annealed(self):
+        """Share of the training after which no weight changes any more."""
+        starts = [self._stages("lambda_rec")[-1][0], self.kl_warmup]
+        if self.augmentation is not None:
+            starts.append(self._stages("lambda_aug")[-1][0])
+        return max(starts)
+
+    def _kl_weight(self, progress):
+        return (progress / self.kl_warmup).clamp(max=1) if self.kl_warmup else 1.0
+
+    # -- augmentation -----------------------------------------------------------------
+
+    def _augmentation_kind(self):
+        if self.augmentation != "auto":
+            return self.augmentation
+        if self._image_shape is None:
+            return "noise"
+        return "rotation" if self._image_shape[2] == 1 else "affine"
+
+    def _elbo_on_augmented(self):
+        if self.augmentation is None or self.elbo_on_augmented != "auto":
+            return self.augmentation is not None and self.elbo_on_augmented
+        # A Gaussian that has to explain the noise too becomes as wide as it.
+        return self._augmentation_kind() != "noise"
+
+    def _augment(self, x, net):
+        """Augmented copy of a scaled batch."""
+        kind = self._augmentation_kind()
+        if callable(kind):
+            return kind(x)
+        if kind == "noise":
+            std = self._scaling.std
+            return augment.corrupt(x, net, std, tuple(self.noise), tuple(self.swap))
+        if kind == "rotation":
+            return augment.random_affine(x, net, degrees=3)
+        if kind == "affine":
+            return augment.random_affine(x, net, 3, shift=0.2, shear=0.2, flip=True)
+        return augment.binarise(augment.brightness_shift(x, net, 0.2), net)
+
+    # -- inference --------------------------------------------------------------------
+
+    def _encode(self, x):
+        """Mean of the latent code, over the clusters, and the assignment's logits."""
+        h, logits = self._model["encoder"](x)
+        mean, _ = self._model["posterior"](h if self.share_trunk else x)
+        return (logits.softmax(1)[..., None] * mean).sum(1), logits
+
+    def score(self, X, y=None):
+        """Evidence lower bound per row, in nats; higher is better.
+
+        Parameters
+        ----------
+        X : array-like, shaped as in `fit`
+        y : ignored
+
+        Returns
+        -------
+        float
+            Mean over the rows, of the scaled data, with one draw of the latent code per
+            row and cluster, the same for the same X. It includes the constant
+            :math:`-\\log K`.
+        """
+        check_is_fitted(self)
+        X = self._check_X(X, fitting=False)
+        scaling, likelihood = self._scaling, self._likelihood()
+        networks = [self._model[name] for name in _NETWORKS]
+        draws = Draws.seeded(0, scaling.factor.device)
+        total = 0.0
+        for rows in chunks(X, self._chunk):
+            with torch.inference_mode():
+                x = scaling(scaling.centre(rows).to(draws.device))
+                _, *latents = self._infer_latents(networks, x, len(x))
+                terms = self._elbo(networks[-1], likelihood, x, *latents, draws)
+                rec, kl, entropy = (float(term.sum()) for term in terms)
+            total += rec - kl + entropy
+        return total / len(X) - math.log(self.n_clusters)
+
+    # -- samples ----------------------------------------------------------------------
+
+    def _noise(self, n, draws):
+        return draws.randn(n, self._description["n_latent"])
+
+    def _generate(self, category, noise):
+        return self._decode(self._latent(category, noise))
+
+    def _latent(self, category, noise):
+        """Latent codes of p(z|k)."""
+        mean, variance = self._model["prior"](category)
+        return mean + variance.sqrt() * noise
+
+    def _decode(self, z):
+        """Expected samples of p(x|z), scaled."""
+        location, _ = self._model["decoder"](z)
+        mean = self._likelihood().mean(location)
+        return mean.unflatten(1, self._description["input_shape"])
+
+    def interpolate(
+        self, start, stop, n_steps=8, n_samples=1, random_state=None, *, space="k"
+    ):
+        """Generate rows on the way from one cluster to another.
+
+        Parameters
+        ----------
+        start, stop : int
+            Clusters, as in ``labels_``.
+        n_steps : int, default=8
+            Rows of a path, both ends included.
+        n_samples : int, default=1
+            Paths.
+        random_state : int, RandomState instance or None, default=None
+            By default the estimator's.
+        space : {"k", "z"}, default="k"
+            "k": the one-hot code of the cluster changes in equal steps, the noise of
+            the latent code is fixed. "z": the latent code does, from a draw of the one
+            cluster to a draw of the other.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_steps, ...), float32
+            In the shape and units of the training data.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If there is no such cluster or space, or a number is not positive.
+        """
+        if space not in ("k", "z"):
+            raise ValueError(f"space must be 'k' or 'z'; got {space!r}.")
+        if space == "k":
+            return super().interpolate(start, stop, n_steps, n_samples, random_state)
+        check_is_fitted(self)
+        draws, ends = self._path(start, stop, n_steps, n_samples, random_state)
+        with torch.inference_mode():
+            z = [
+                self._latent(
+                    self._all_clusters(end.repeat(n_samples, 1)),
+                    self._noise(n_samples, draws),
+                )
+                for end in ends
+            ]
+            share = torch.linspace(0, 1, n_steps, device=draws.device)[:, None]
+            path = torch.lerp(z[0][:, None], z[1][:, None], share)
+            rows = [
+                self._decode(part) for part in path.flatten(0, 1).split(self._chunk)
+            ]
+        X = np.concatenate([self._scaling.inverse(part) for part in rows])
+        return X.reshape(n_samples, n_steps, *self._shape_of_a_row())
+
+
+def _two_valued(X):
+    """Columns in which exactly two values occur."""
+    low, high = X.min(0), X.max(0)
+    columns = np.flatnonzero(low != high)
+    for rows in chunks(X, max(1, 2**20 // X.shape[1])):
+        values = rows[:, columns]
+        two = ((values == low[columns]) | (values == high[columns])).all(0)
+        columns = columns[two]
+    return columns
+
+
+def _staged(stages, progress):
+    """Weight of the stage that `progress` has reached, on its device."""
+    weight = stages[0][1]
+    for (_, before), (start, after) in pairwise(stages):
+        weight = weight + (after - before) * (progress >= start)
+    return weight
+
+
+def _check_stages(name, stages):
+    """Raise unless stages are (start, weight) pairs, from 0 on, in order."""
+    pairs = all(isinstance(stage, tuple | list) and len(stage) == 2 for stage in stages)
+    starts = [stage[0] for stage in stages] if pairs else []
+    valid = (
+        len(starts) > 0
+        and starts[0] == 0
+        and all(a < b for a, b in pairwise([*starts, 1]))
+        and all(weight >= 0 for _, weight in stages)
+    )
+    if not valid:
+        raise ValueError(
+            f"{name} must be a number, or (start, weight) pairs whose starts rise from "
+            f"0 and stay below 1; got {stages!r}."
+        )
