@@ -185,19 +185,17 @@ def _vc(n_epochs: int, **params) -> dict:
 
 _VC_MNIST = _vc(200, batch_size=100, learning_rate=1e-3, augmentation="rotation")
 _VC_FULL = {
-    "vc-mnist": Setting(
-        "paper", "variational_clustering", "mnist_train", _VC_MNIST, {"acc": 0.982}
-    ),
+    "vc-mnist": Setting("paper", "vc", "mnist_train", _VC_MNIST, {"acc": 0.982}),
     "vc-fashion": Setting(
         "paper",
-        "variational_clustering",
+        "vc",
         "fashion_train",
         {**_VC_MNIST, "augmentation": "binarise"},
         {"acc": 0.7172},
     ),
     "vc-cifar10": Setting(
         "paper",
-        "variational_clustering",
+        "vc",
         "cifar10_train",
         _vc(
             300,
@@ -214,7 +212,7 @@ _VC_ARCS = Table(
     (
         Setting(
             "toy networks",
-            "variational_clustering",
+            "vc",
             "arcs",
             {
                 "hidden_layer_sizes": (120,),
@@ -237,12 +235,12 @@ _VC_ABLATION = Table(
     (
         Setting(
             "plain ELBO",
-            "variational_clustering",
+            "vc",
             "mnist10k",
             {"augmentation": None},
             {"acc": 0.968},
         ),
-        Setting("all", "variational_clustering", "mnist10k", {}, {"acc": 0.982}),
+        Setting("all", "vc", "mnist10k", {}, {"acc": 0.982}),
     ),
 )
 _VC_IMBALANCE = Table(
@@ -250,7 +248,7 @@ _VC_IMBALANCE = Table(
     tuple(
         Setting(
             f"r_min={r_min}",
-            "variational_clustering",
+            "vc",
             f"mnist_r{r_min}",
             _VC_MNIST,
             {"acc": acc},
