@@ -6,11 +6,13 @@ import argparse
 import ast
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import engine, memory
 from benchmarks.data import DATA, MissingData, load
-from benchmarks.run import METHODS, fit_one, in_own_process
+from benchmarks.papers import TABLES, smoke
+from benchmarks.run import DEEP, METHODS, fit_one, in_own_process
 from benchmarks.table import read, table
 
 _RESULTS = Path(__file__).parent / "results" / "results.jsonl"
@@ -31,12 +33,37 @@ def _parser() -> argparse.ArgumentParser:
     run = verbs.add_parser("run", help="fit methods on data sets, append the figures")
     run.add_argument("--methods", nargs="+", choices=METHODS, required=True)
     run.add_argument("--data", nargs="+", choices=DATA, required=True)
-    run.add_argument("--seeds", type=int, default=3, help="seeds 0 .. SEEDS - 1")
-    run.add_argument("--minutes", type=float, help="end each deep fit after so long")
     run.add_argument("--curve", action="store_true", help="keep scores over steps")
-    run.add_argument(
-        "--set", nargs="*", type=_setting, default=[], metavar="NAME=VALUE"
+    tables = "; ".join(f"{name}: {table.about}" for name, table in TABLES.items())
+    papers = verbs.add_parser(
+        "papers", help="run the papers' own experiments", epilog=tables
     )
+    papers.add_argument("--table", nargs="+", choices=TABLES, required=True)
+    papers.add_argument(
+        "--setting", nargs="+", help="only settings of these names", metavar="NAME"
+    )
+    papers.add_argument(
+        "--checkpoints",
+        type=Path,
+        metavar="FOLDER",
+        help="save each fit there, and go on from what is there",
+    )
+    papers.add_argument(
+        "--smoke",
+        action="store_true",
+        help="prove on few rows that each setting starts, stops and resumes",
+    )
+    papers.add_argument(
+        "--results", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
+    for fits in (run, papers):
+        fits.add_argument("--seeds", type=int, default=3, help="seeds 0 .. SEEDS - 1")
+        fits.add_argument(
+            "--minutes", type=float, help="end each deep fit after so long"
+        )
+        fits.add_argument(
+            "--set", nargs="*", type=_setting, default=[], metavar="NAME=VALUE"
+        )
     verbs.add_parser("table", help="print medians and spreads")
     verbs.add_parser("engine", help="time the engine against a bare loop")
     verbs.add_parser("memory", help="peak memory of fit and predict")
@@ -52,30 +79,83 @@ def main() -> None:
         print(engine.compare())
     elif args.verb == "memory":
         print(memory.report())
+    elif args.verb == "papers":
+        _papers(args)
     else:
         _run(args)
 
 
 def _run(args) -> None:
-    args.results.parent.mkdir(parents=True, exist_ok=True)
     for data in args.data:
-        try:
-            load(data)
-        except MissingData as error:
-            print(f"{data}: skipped, {error}", file=sys.stderr)
+        if _missing(data):
             continue
         for method in args.methods:
             for seed in range(args.seeds):
                 job = (method, data, seed, dict(args.set), args.minutes, args.curve)
                 row = in_own_process(fit_one, *job)
-                with args.results.open("a") as out:
-                    out.write(json.dumps(row) + "\n")
-                print(
-                    f"{data:16} {method:14} seed {seed}  ACC {row['acc']:.3f}  "
-                    f"NMI {row['nmi']:.3f}  ARI {row['ari']:.3f}  "
-                    f"{row['seconds']:.0f} s",
-                    flush=True,
-                )
+                _append(row, args.results)
+                _show(f"{data:16} {method:14}", row)
+
+
+def _papers(args) -> None:
+    for name in args.table:
+        for setting in TABLES[name].settings:
+            if args.setting and setting.name not in args.setting:
+                continue
+            title = f"{name}, {setting.name}"
+            if setting.method not in DEEP:
+                print(f"{title}: skipped, no estimator {setting.method}")
+            elif _missing(setting.data):
+                continue
+            elif args.smoke:
+                row = in_own_process(smoke, name, setting)
+                _append(row, args.results)
+                print(f"{title}: steps {row['steps']}, difference {row['difference']}")
+            else:
+                _fits(title, name, setting, args)
+
+
+def _fits(title, name, setting, args) -> None:
+    """Fit one setting with each seed."""
+    params = {**setting.params, **dict(args.set)}
+    for seed in range(args.seeds):
+        checkpoint = None
+        if args.checkpoints:
+            args.checkpoints.mkdir(parents=True, exist_ok=True)
+            checkpoint = args.checkpoints / f"{name}-{setting.slug}-{seed}.ckpt"
+        job = (setting.method, setting.data, seed, params, args.minutes)
+        curve = find_spec("sklearn.callback") is not None
+        row = in_own_process(fit_one, *job, curve, checkpoint)
+        row |= {"table": name, "setting": setting.name, "published": setting.published}
+        _append(row, args.results)
+        _show(title, row)
+
+
+def _missing(data) -> bool:
+    """Say so, if a data set is not there."""
+    try:
+        load(data)
+    except MissingData as error:
+        print(f"{data}: skipped, {error}", file=sys.stderr)
+        return True
+    return False
+
+
+def _append(row, path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as out:
+        out.write(json.dumps(row) + "\n")
+
+
+def _show(title, row) -> None:
+    scores = "  ".join(f"{k} {row[k.lower()]:.3f}" for k in ("ACC", "NMI", "ARI"))
+    published = row.get("published") or {}
+    paper = ", ".join(f"{k.upper()} {v:.3f}" for k, v in published.items())
+    print(
+        f"{title} seed {row['seed']}  {scores}  {row['seconds']:.0f} s"
+        + (f"  (paper: {paper})" if paper else ""),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

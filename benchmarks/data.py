@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
+from skdeepcluster.datasets import (
+    make_arcs,
+    make_ring_of_gaussians,
+    mark_first_pixel,
+    retention_rates,
+    take_per_class,
+)
+
 VARIABLE = "SKDEEPCLUSTER_DATA"
+
+_ALL = slice(None)
+# Of MNIST and Fashion-MNIST.
+_TRAIN, _TEST = slice(60_000), slice(60_000, None)
 
 
 class MissingData(Exception):
@@ -24,41 +39,117 @@ def _bundled(load: Callable):
     return read
 
 
-def _file(name: str, first: int | None = None, rows: bool = False):
-    """Read ``<name>.npz``: the first so many samples, images as rows if asked."""
+def _path(name: str) -> Path:
+    folder = os.environ.get(VARIABLE)
+    path = Path(folder or ".") / f"{name}.npz"
+    if folder is None or not path.exists():
+        raise MissingData(
+            f"needs {name}.npz: set {VARIABLE} to the folder that holds it."
+        )
+    return path
+
+
+def _file(name: str, rows: slice = _ALL, flat: bool = False):
+    """Read these samples of ``<name>.npz``, images as rows of a table if asked."""
 
     def read():
-        folder = os.environ.get(VARIABLE)
-        path = Path(folder or ".") / f"{name}.npz"
-        if folder is None or not path.exists():
-            raise MissingData(
-                f"needs {name}.npz: set {VARIABLE} to the folder that holds it."
-            )
-        with np.load(path) as data:
-            X, y = data["X"][:first], data["y"][:first]
-        return (X.reshape(len(X), -1) if rows else X), y
+        with np.load(_path(name)) as data:
+            X, y = data["X"][rows], data["y"][rows]
+        return (X.reshape(len(X), -1) if flat else X), y
 
     return read
 
+
+def _jpegs(name: str, rows: slice = _ALL):
+    """Decode these images of ``<name>.npz``, which holds one JPEG after the other."""
+
+    def read():
+        with np.load(_path(name)) as data:
+            jpeg, offsets, y = data["jpeg"], data["offsets"], data["y"]
+        which = range(len(y))[rows]
+        parts = [jpeg[offsets[i] : offsets[i + 1]].tobytes() for i in which]
+        images = [np.asarray(Image.open(io.BytesIO(part))) for part in parts]
+        return np.stack(images), y[rows]
+
+    return read
+
+
+def _imbalanced(read: Callable, sizes: Callable):
+    """Take these sizes of the classes; always the same rows."""
+
+    def reduced():
+        X, y = read()
+        rows = take_per_class(y, sizes(y), random_state=0)
+        return X[rows], y[rows]
+
+    return reduced
+
+
+def _hundreds(cap: int):
+    """Sizes of the variants of USPS (UDC): whole hundreds, at most `cap`."""
+    return lambda y: {k: min(cap, n // 100 * 100) for k, n in enumerate(np.bincount(y))}
+
+
+def _marked(read: Callable, seed: int):
+    """Artifact-MNIST (UDC): the classes are the values of the first pixel."""
+    return lambda: mark_first_pixel(read()[0], random_state=seed)
+
+
+_MNIST, _MNIST_TEST = _file("mnist", _TRAIN), _file("mnist", _TEST)
 
 DATA: dict[str, Callable] = {
     "digits": _bundled(load_digits),
     "wine": _bundled(load_wine),
     "breast_cancer": _bundled(load_breast_cancer),
+    "gaussians": lambda: make_ring_of_gaussians(100_000, random_state=0),
+    "arcs": lambda: make_arcs(random_state=0),
     "pendigits": _file("pendigits"),
-    "usps_rows": _file("usps", rows=True),
+    "usps_rows": _file("usps", flat=True),
     "cifar10_features": _file("cifar10_test_effnetlite0"),
     "searchsnippets": _file("text_searchsnippets_minilm"),
     "pbmc": _file("pbmc68k_reduced"),
     "usps": _file("usps"),
-    "mnist10k": _file("mnist", first=10_000),
-    "fashion10k": _file("fashion_mnist", first=10_000),
+    "mnist10k": _file("mnist", slice(10_000)),
+    "fashion10k": _file("fashion_mnist", slice(10_000)),
     "mnist": _file("mnist"),
     "fashion": _file("fashion_mnist"),
+    "cifar10": _jpegs("cifar10_jpeg"),
     "orl": _file("orl_112x92"),
+    # Training splits, with the test split held out for scores.
+    "mnist_train": _MNIST,
+    "fashion_train": _file("fashion_mnist", _TRAIN),
+    "cifar10_train": _jpegs("cifar10_jpeg", slice(50_000)),
+    "mnist_artifact": _marked(_MNIST, seed=0),
+    "mnist_one_class_less": _imbalanced(_MNIST, lambda y: {0: 0.1}),
+    "mnist_three_classes_less": _imbalanced(_MNIST, lambda y: {1: 0.1, 3: 0.3, 5: 0.5}),
+}
+DATA |= {
+    f"usps{cap}": _imbalanced(DATA["usps"], _hundreds(cap))
+    for cap in (1500, 1200, 900, 800, 700)
+}
+RETENTION = (0.1, 0.3, 0.5, 0.7, 0.9)
+DATA |= {
+    f"mnist_r{r_min}": _imbalanced(
+        _MNIST, functools.partial(retention_rates, r_min=r_min)
+    )
+    for r_min in RETENTION
+}
+
+HELD_OUT: dict[str, Callable] = {
+    "mnist_train": _MNIST_TEST,
+    "fashion_train": _file("fashion_mnist", _TEST),
+    "cifar10_train": _jpegs("cifar10_jpeg", slice(50_000, None)),
+    "mnist_artifact": _marked(_MNIST_TEST, seed=1),
+    "mnist_one_class_less": _MNIST_TEST,
+    "mnist_three_classes_less": _MNIST_TEST,
 }
 
 
 def load(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return samples and labels; the labels are for scores only."""
     return DATA[name]()
+
+
+def load_held_out(name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return samples and labels that were kept for scores, if there are any."""
+    return HELD_OUT[name]() if name in HELD_OUT else None

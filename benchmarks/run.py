@@ -19,8 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skdeepcluster
-from benchmarks.data import load
-from skdeepcluster.engine import TimeLimit
+from benchmarks.data import load, load_held_out
+from skdeepcluster.engine import ResumableCheckpoint, TimeLimit
 from skdeepcluster.metrics import external_scores, internal_scores
 
 DEEP = {
@@ -88,10 +88,19 @@ class Curve:
             {
                 "step": step,
                 "seconds": time.perf_counter() - self.started,
-                "wasserstein": float(history["wasserstein"][-1]),
+                **_losses(history),
                 **{k.lower(): v for k, v in scores.items()},
             }
         )
+
+
+def _losses(history) -> dict[str, float]:
+    """Whatever quantities the last epoch has; not its seconds."""
+    return {
+        name: float(values[-1])
+        for name, values in history.items()
+        if values.dtype.kind == "f" and name != "dur" and not np.isnan(values[-1])
+    }
 
 
 def hardware() -> dict:
@@ -106,15 +115,22 @@ def hardware() -> dict:
     }
 
 
-def fit_one(method, data, seed, params, minutes, curve) -> dict:
-    """Fit and score; one row of the results file."""
+def fit_one(
+    method, data, seed, params, minutes=None, curve=False, checkpoint=None
+) -> dict:
+    """Fit and score; one row of the results file.
+
+    A deep fit goes on from the file `checkpoint`, if it is there, and saves to it.
+    """
     X, y = load(data)
     k = len(np.unique(y))
     follow = Curve(X, y) if curve else None
     if method in DEEP:
         model = DEEP[method](k, random_state=seed, **params)
-        if minutes:
-            model.set_params(callbacks=[TimeLimit(60 * minutes)])
+        callbacks = [TimeLimit(60 * minutes)] if minutes else []
+        if checkpoint:
+            callbacks.append(ResumableCheckpoint(checkpoint))
+        model.set_params(callbacks=callbacks)
         if follow:
             model.set_callbacks(follow)
         fitted_on = X
@@ -149,6 +165,12 @@ def fit_one(method, data, seed, params, minutes, curve) -> dict:
         row["stopped"] = {
             k: float(v[-1]) for k, v in model.history_.items() if v.dtype.kind == "f"
         }
+        # With those of the fits that it went on from.
+        row["training_seconds"] = float(model.history_["dur"].sum())
+        held_out = load_held_out(data)
+        if held_out:
+            scores = external_scores(held_out[1], model.predict(held_out[0]))
+            row["held_out"] = {k.lower(): v for k, v in scores.items()}
     if follow:
         row["curve"] = follow.points
     return {k: float(v) if isinstance(v, np.floating) else v for k, v in row.items()}

@@ -21,7 +21,8 @@ def table(rows: list[dict]) -> str:
     """One line per data set, method and setting: median, and least to greatest."""
     groups = defaultdict(list)
     for row in rows:
-        setting = ", ".join(f"{k}={v}" for k, v in sorted(row["params"].items()))
+        given = ", ".join(f"{k}={v}" for k, v in sorted(row["params"].items()))
+        setting = row.get("setting", given)
         if row["minutes"]:
             setting = ", ".join(filter(None, [setting, f"{row['minutes']:g} min"]))
         groups[row["data"], row["method"], setting].append(row)

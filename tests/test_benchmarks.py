@@ -1,11 +1,17 @@
+import io
 import json
+import re
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.__main__ import main
-from benchmarks.data import MissingData, load
-from benchmarks.run import fit_one
-from benchmarks.table import table
+from benchmarks.data import DATA, HELD_OUT, MissingData, load, load_held_out
+from benchmarks.papers import TABLES, Setting, Table, smoke
+from benchmarks.run import DEEP, fit_one
+from benchmarks.table import read, table
+from skdeepcluster.metrics import clustering_accuracy
 
 
 def test_a_row_tells_all_there_is_to_repeat_it():
@@ -41,3 +47,98 @@ def test_absent_data_is_skipped_with_a_message(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("sys.argv", args)
     main()
     assert "pendigits: skipped" in capsys.readouterr().err
+
+
+def test_a_fit_goes_on_from_its_checkpoint(tmp_path):
+    params, path = {"max_epochs": 3}, tmp_path / "wine.ckpt"
+    stopped = fit_one("dccs", "wine", 0, params, minutes=1e-9, checkpoint=path)
+    resumed = fit_one("dccs", "wine", 0, params, checkpoint=path)
+    whole = fit_one("dccs", "wine", 0, params)
+    assert (stopped["steps"], resumed["steps"]) == (1, 3)
+    same = ("acc", "nmi", "ari", "score", "steps")
+    assert all(resumed[k] == whole[k] for k in same)
+    assert resumed["training_seconds"] > stopped["training_seconds"]
+
+
+def settings():
+    return [
+        (name, setting) for name, table in TABLES.items() for setting in table.settings
+    ]
+
+
+def test_the_papers_settings_can_be_told_apart():
+    names = [(name, setting.slug) for name, setting in settings()]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[\w.-]+", slug) for _, slug in names)
+
+
+@pytest.mark.parametrize(
+    "setting", [setting for _, setting in settings()], ids=lambda s: s.method
+)
+def test_the_papers_settings_are_those_of_the_estimators(setting):
+    assert setting.data in DATA
+    assert json.loads(json.dumps(setting.params)).keys() == setting.params.keys()
+    if setting.method not in DEEP:
+        pytest.skip(f"no estimator {setting.method} yet")
+    model = DEEP[setting.method](10, **setting.params)
+    model._validate_params()
+    model._check_params()
+
+
+def test_epochs_are_the_papers_iterations():
+    """900,000 iterations of five batches of 100 on 60,000 rows."""
+    [setting] = TABLES["udc-mnist"].settings
+    assert setting.params["max_epochs"] == 7_500
+
+
+def test_a_smoke_run_stops_and_resumes():
+    setting = Setting("small", "dccs", "digits", {"max_epochs": 7, "tol": 0})
+    row = smoke("dccs-digits", setting)
+    assert row["steps"] == {"whole": 2, "stopped": 1, "resumed": 2}
+    assert row["difference"] == 0
+    assert json.loads(json.dumps(row)) == row
+
+
+def test_papers_verb_appends_rows(monkeypatch, tmp_path, capsys):
+    out = tmp_path / "r.jsonl"
+    quick = Setting("quick", "dccs", "wine", {"max_epochs": 2}, {"acc": 0.5})
+    other = Setting("other", "nothing", "wine")
+    monkeypatch.setitem(TABLES, "a-table", Table("about", (quick, other)))
+    args = ["benchmarks", "papers", "--table", "a-table", "--seeds", "1"]
+    args += ["--results", str(out), "--checkpoints", str(tmp_path / "kept")]
+    monkeypatch.setattr("sys.argv", [*args, "--set", "n_critic=2"])
+    main()
+    [row] = read(out)
+    assert (row["table"], row["setting"]) == ("a-table", "quick")
+    assert row["params"] == {"max_epochs": 2, "n_critic": 2}
+    assert row["published"] == {"acc": 0.5}
+    assert (tmp_path / "kept" / "a-table-quick-0.ckpt").exists()
+    printed = capsys.readouterr().out
+    assert "paper: ACC 0.500" in printed and "no estimator nothing" in printed
+
+
+def test_variants_of_usps_are_those_of_the_paper(data_folder):
+    """Needs the large data sets, but no training."""
+    X, y = load("usps1200")
+    counts = [1200, 1200, 900, 800, 800, 700, 800, 700, 700, 800]
+    assert X.shape == (8_600, 16, 16) and list(np.bincount(y)) == counts
+
+
+def test_coloured_images_are_decoded_in_order(data_folder):
+    X, y = load_held_out("cifar10_train")
+    assert X.shape == (10_000, 32, 32, 3) and X.dtype == np.uint8
+    assert list(np.bincount(y)) == [1_000] * 10
+    with np.load(data_folder / "cifar10_jpeg.npz") as data:
+        start, end = data["offsets"][[50_007, 50_008]]
+        image = Image.open(io.BytesIO(data["jpeg"][start:end].tobytes()))
+    assert np.array_equal(X[7], np.asarray(image))
+
+
+def test_held_out_samples_are_scored_apart(monkeypatch):
+    X, y = load("wine")
+    monkeypatch.setitem(HELD_OUT, "wine", lambda: (X[::2], y[::2]))
+    params = {"max_epochs": 30, "batch_size": 32}
+    row = fit_one("dccs", "wine", 0, params)
+    model = DEEP["dccs"](3, **params, random_state=0).fit(X)
+    assert row["held_out"]["acc"] == clustering_accuracy(y[::2], model.predict(X[::2]))
+    assert row["acc"] == clustering_accuracy(y, model.labels_)
