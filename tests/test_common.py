@@ -3,11 +3,22 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skdeepcluster import DCCS
+from skdeepcluster import DCCS, VariationalClustering
 from tests.conftest import QUICK
 
 # Trained for real: check_clustering passes because it clusters.
-ESTIMATORS = [DCCS(**{**QUICK, "max_epochs": 150})]
+SMALL = {
+    "hidden_layer_sizes": (32,),
+    "posterior_layer_sizes": (16,),
+    "decoder_layer_sizes": (16,),
+    "learning_rate": 5e-3,
+    "max_epochs": 100,
+    "random_state": 0,
+}
+ESTIMATORS = [
+    DCCS(**{**QUICK, "max_epochs": 150}),
+    VariationalClustering(**SMALL),
+]
 
 
 @parametrize_with_checks(ESTIMATORS)
