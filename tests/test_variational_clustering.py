@@ -363,3 +363,34 @@ def test_pixels_must_be_shares_for_a_bernoulli(params):
     else:
         with pytest.raises(ValueError, match="leaves the range"):
             model.fit(X)
+
+
+def test_separates_a_dense_cluster_inside_a_wide_one():
+    """Two Gaussians with one centre: no distance to a centre tells them apart.
+
+    Seen here: KMeans .67; ours .99 to 1.0 with five seeds. With the divergence's sign
+    wrong .50 to .64, without it .53 to .60, with the entropy's sign wrong .50 to .76,
+    with the decoder not trained .77 to .84. The prior not trained (.94 to .99) and the
+    entropy left out (1.0) do not show here; other tests see these.
+    """
+    rng = np.random.default_rng(0)
+    y = np.arange(600) % 2
+    X = rng.normal(size=(600, 8)) * np.where(y, 3, 0.5)[:, None]
+    kmeans = KMeans(2, n_init=10, random_state=0).fit_predict(X)
+    assert clustering_accuracy(y, kmeans) < 0.7
+    small = {
+        "hidden_layer_sizes": (32,),
+        "posterior_layer_sizes": (32,),
+        "decoder_layer_sizes": (32,),
+        "learning_rate": 5e-3,
+        "augmentation": None,
+        "max_epochs": 120,
+        "tol": 0,
+    }
+    accuracies = [
+        clustering_accuracy(
+            y, VariationalClustering(2, random_state=seed, **small).fit_predict(X)
+        )
+        for seed in range(3)
+    ]
+    assert np.median(accuracies) > 0.95

@@ -173,6 +173,8 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
     paper treats a toy set of two columns only, get wider layers, Bernoulli columns and
     an augmentation by noise and swapped entries. (8) Other sizes of images than the
     paper's get padded layers (below 28 pixels) or more layers of stride 2 (from 56 on).
+    (9) The means of :math:`p_\beta` begin so far apart that divergences differ by about
+    one nat; the paper names no initialisation.
 
     References
     ----------
