@@ -34,9 +34,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--methods", nargs="+", choices=METHODS, required=True)
     run.add_argument("--data", nargs="+", choices=DATA, required=True)
     run.add_argument("--curve", action="store_true", help="keep scores over steps")
-    tables = "; ".join(f"{name}: {table.about}" for name, table in TABLES.items())
+    tables = "\n".join(
+        f"  {name:22} {table.about}{' (needs hours)' * table.hours}"
+        for name, table in TABLES.items()
+    )
     papers = verbs.add_parser(
-        "papers", help="run the papers' own experiments", epilog=tables
+        "papers",
+        help="run the papers' own experiments",
+        epilog=f"tables:\n{tables}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     papers.add_argument("--table", nargs="+", choices=TABLES, required=True)
     papers.add_argument(
