@@ -128,3 +128,91 @@ def test_corruption_adds_noise_in_units_of_each_column(draws):
     # The share is uniform in [0.1, 0.3]: its root mean square is 0.2082.
     expected = np.sqrt((0.3**3 - 0.1**3) / (3 * 0.2)) * std
     torch.testing.assert_close(y.std(0), expected.float(), rtol=0.03, atol=0)
+
+
+IDENTITY = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
+
+
+def test_affine_equals_pillow(photos):
+    """A rotation with shear and shift, away from the borders."""
+    at = torch.tensor([[0.95, -0.3, 1.6], [0.25, 0.9, -2.3]])
+    ours = augment.affine(photos, at.expand(6, 2, 3))
+    # Pillow counts from the corner; it reads at A (p - c) + c + t.
+    centre = np.array([14.0, 18])
+    linear = at[:, :2].numpy()
+    offset = centre - linear @ centre + at[:, 2].numpy()
+    data = np.column_stack([linear, offset]).flatten().tolist()
+    for image, got in zip(photos[:, 0], ours[:, 0], strict=True):
+        kind = Image.Transform.AFFINE, data, Image.Resampling.BILINEAR
+        expected = np.asarray(as_pillow(image).transform((28, 36), *kind))
+        inside = slice(10, 26), slice(10, 20)
+        np.testing.assert_allclose(got.numpy()[inside], expected[inside], atol=1e-4)
+
+
+def test_affine_without_a_move_is_the_image(photos):
+    same = augment.affine(photos, IDENTITY.expand(6, 2, 3))
+    torch.testing.assert_close(same, photos, rtol=0, atol=1e-5)
+
+
+def test_affine_repeats_the_border(photos):
+    shifted = IDENTITY + torch.tensor([[0, 0, 3.0], [0, 0, 0]])
+    moved = augment.affine(photos, shifted.expand(6, 2, 3))
+    torch.testing.assert_close(moved[..., :-3], photos[..., 3:], rtol=0, atol=1e-5)
+    border = photos[..., -1:].expand(-1, -1, -1, 3)
+    torch.testing.assert_close(moved[..., -3:], border, rtol=0, atol=1e-5)
+
+
+def drawn_maps(monkeypatch, n, draws, **ranges):
+    """Maps that `random_affine` draws for n images of 20 x 10 pixels."""
+    seen = []
+    monkeypatch.setattr(augment, "affine", lambda x, maps: seen.append(maps))
+    augment.random_affine(torch.zeros(n, 1, 20, 10), draws, **ranges)
+    return seen[0]
+
+
+def test_random_affine_keeps_its_ranges(monkeypatch, draws):
+    maps = drawn_maps(monkeypatch, 5_000, draws, degrees=3, shift=0.2)
+    angle = torch.atan2(maps[:, 1, 0], maps[:, 0, 0]).rad2deg()
+    assert 2.9 < angle.max() <= 3.001 and -3.001 <= angle.min() < -2.9
+    assert abs(angle.mean()) < 0.1
+    for shift, side in zip(maps[:, :, 2].unbind(1), (10, 20), strict=True):
+        assert 0.19 * side < shift.max() <= 0.2 * side
+        assert -0.2 * side <= shift.min() < -0.19 * side
+    torch.testing.assert_close(torch.linalg.det(maps[:, :, :2]), torch.ones(5_000))
+
+
+def test_random_affine_shears_and_mirrors(monkeypatch, draws):
+    maps = drawn_maps(monkeypatch, 5_000, draws, shear=0.2)
+    assert 0.19 < maps[:, 0, 1].max() <= 0.2 and -0.2 <= maps[:, 0, 1].min() < -0.19
+    assert (maps[:, 1, 0] == 0).all()
+    maps = drawn_maps(monkeypatch, 5_000, draws, flip=True)
+    signs = maps[:, :, :2].diagonal(dim1=1, dim2=2)
+    assert (signs.abs() == 1).all()
+    kinds, counts = torch.unique(signs, dim=0, return_counts=True)
+    assert len(kinds) == 4 and (counts / 5_000 - 0.25).abs().max() < 0.03
+
+
+def test_each_image_is_moved_on_its_own(draws):
+    x = torch.rand(1, 1, 12, 12).expand(50, -1, -1, -1)
+    for moved in (
+        augment.random_affine(x, draws, degrees=3),
+        augment.brightness_shift(x, draws),
+        augment.binarise(x, draws),
+    ):
+        assert len(torch.unique(moved.flatten(1), dim=0)) == 50
+
+
+def test_brightness_is_shifted_as_a_whole(draws):
+    x = torch.full((4_000, 1, 2, 2), 0.5)
+    y = augment.brightness_shift(x, draws, 0.2)
+    assert 0.3 <= y.min() < 0.31 and 0.69 < y.max() <= 0.7
+    assert (y == y[:, :, :1, :1]).all()
+    bright = augment.brightness_shift(torch.ones(100, 1, 2, 2), draws)
+    assert bright.max() == 1 and bright.min() > 0.79
+
+
+def test_binary_pixels_are_one_as_often_as_they_are_bright(draws):
+    x = torch.tensor([0.0, 0.3, 0.8, 1.0]).expand(20_000, 1, 1, 4)
+    y = augment.binarise(x, draws)
+    assert set(y.unique().tolist()) == {0.0, 1.0}
+    torch.testing.assert_close(y.mean((0, 1, 2)), x[0, 0, 0], rtol=0, atol=0.015)

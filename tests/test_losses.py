@@ -6,11 +6,16 @@ import torch
 from torch.nn.functional import softmax
 
 from skdeepcluster.losses import (
+    bernoulli_log_likelihood,
+    categorical_entropy,
     categorical_kl,
     entropy_bound,
+    gaussian_kl,
+    gaussian_log_likelihood,
     gradient_penalty,
     information_maximisation,
     js_mutual_information,
+    squared_wasserstein2,
     virtual_adversarial,
     wasserstein,
 )
@@ -194,3 +199,89 @@ def test_virtual_adversarial_step_keeps_its_length_where_gradients_vanish(rng):
     radius = torch.arange(1.0, 10)
     moved = virtual_adversarial(sure, x, radius, noise, torch.ones(9))
     torch.testing.assert_close((moved - x).norm(dim=1), radius)
+
+
+def gaussians(rng, n=4):
+    """Two diagonal Gaussians of 3 dimensions for each of n rows."""
+    return [
+        f(size=(n, 3)) + shift for f, shift in [(rng.normal, 0), (rng.random, 0.1)] * 2
+    ]
+
+
+def density(x, mean, variance):
+    each = np.exp(-((x - mean) ** 2) / 2 / variance) / np.sqrt(2 * np.pi * variance)
+    return each.prod(-1)
+
+
+def test_gaussian_kl_equals_its_equation(rng):
+    m_q, v_q, m_p, v_p = args = gaussians(rng)
+    each = np.log(v_p / v_q) + (v_q + (m_q - m_p) ** 2) / v_p - 1
+    got = gaussian_kl(*map(tensor, args))
+    np.testing.assert_allclose(got, each.sum(1) / 2)
+
+
+def test_gaussian_kl_is_the_mean_log_ratio_of_densities(rng):
+    """And broadcasts: rows of q against one p."""
+    m_q, v_q, m_p, v_p = gaussians(rng)
+    x = m_q + np.sqrt(v_q) * rng.normal(size=(200_000, 4, 3))
+    log_ratio = np.log(density(x, m_q, v_q) / density(x, m_p[:1], v_p[:1]))
+    got = gaussian_kl(*map(tensor, (m_q, v_q, m_p[0], v_p[0])))
+    np.testing.assert_allclose(got, log_ratio.mean(0), rtol=0.03)
+    assert gaussian_kl(*map(tensor, (m_q, v_q, m_q, v_q))).abs().max() < 1e-12
+
+
+def test_gaussian_log_likelihood_is_the_log_of_the_density(rng):
+    x, v, m, _ = gaussians(rng)
+    got = gaussian_log_likelihood(*map(tensor, (x, m, v)))
+    np.testing.assert_allclose(got, np.log(density(x, m, v)))
+
+
+def test_gaussian_log_likelihood_is_highest_at_mean_and_spread(rng):
+    x = tensor(rng.normal(2, 3, size=1000))[:, None]
+    mean, variance = x.mean(), x.var(correction=0)
+    best = gaussian_log_likelihood(x, mean.view(1), variance.view(1)).mean()
+    for m, v in (
+        (mean + 0.1, variance),
+        (mean, 1.1 * variance),
+        (mean, variance / 1.1),
+    ):
+        assert gaussian_log_likelihood(x, m.view(1), v.view(1)).mean() < best
+
+
+def test_bernoulli_log_likelihood_equals_its_equation(rng):
+    x, logits = rng.random((5, 7)), 3 * rng.normal(size=(5, 7))
+    p = 1 / (1 + np.exp(-logits))
+    expected = (x * np.log(p) + (1 - x) * np.log(1 - p)).sum(1)
+    np.testing.assert_allclose(
+        bernoulli_log_likelihood(tensor(x), tensor(logits)), expected
+    )
+
+
+def test_bernoulli_log_likelihood_of_sure_pixels_is_zero_and_else_finite():
+    logits = torch.tensor([[200.0, -200.0]])
+    assert bernoulli_log_likelihood(torch.tensor([[1.0, 0.0]]), logits).item() == 0
+    assert bernoulli_log_likelihood(torch.tensor([[0.0, 1.0]]), logits).item() == -400
+
+
+def test_squared_wasserstein_equals_its_equation(rng):
+    m_a, v_a, m_b, v_b = args = gaussians(rng)
+    expected = (m_a - m_b) ** 2 + (np.sqrt(v_a) - np.sqrt(v_b)) ** 2
+    got = squared_wasserstein2(*map(tensor, args))
+    np.testing.assert_allclose(got, expected.sum(1))
+
+
+def test_squared_wasserstein_is_the_cost_of_sorted_samples():
+    """In one dimension the best plan pairs ranks."""
+    at = (np.arange(20_000) + 0.5) / 20_000
+    quantiles = tensor(at).mul(2).sub(1).erfinv() * 2**0.5
+    a, b = 1 + 0.5 * quantiles, -2 + 3 * quantiles
+    got = squared_wasserstein2(*(tensor([v]) for v in (1, 0.25, -2, 9)))
+    assert got.item() == pytest.approx((a - b).square().mean().item(), rel=1e-3)
+
+
+def test_categorical_entropy_equals_its_equation_and_is_highest_for_even(rng):
+    p = softmax(tensor(rng.normal(size=(20, 5)) * 3), 1)
+    expected = -np.sum(p.numpy() * np.log(p.numpy()), axis=1)
+    np.testing.assert_allclose(categorical_entropy(p.log()), expected)
+    even = categorical_entropy(torch.zeros(5).log_softmax(0)).item()
+    assert even == pytest.approx(np.log(5)) and expected.max() < even

@@ -5,9 +5,14 @@ from torch import nn
 from skdeepcluster.networks import (
     ConvEncoder,
     CustomEncoder,
+    Decoder,
+    GaussianPosterior,
+    GaussianPrior,
     MLPEncoder,
+    PlainEncoder,
     ResidualEncoder,
     xavier_normal_,
+    xavier_uniform_,
 )
 
 
@@ -86,3 +91,101 @@ class Sum(nn.Module):
 def test_own_encoder_of_a_wrong_shape(own, message):
     with pytest.raises(ValueError, match=message):
         CustomEncoder(own, (3,), 5)
+
+
+@pytest.mark.parametrize(
+    "shape, posterior, prior, sides, n_activation, millions",
+    [
+        (
+            (1, 28, 28),
+            (256, 512),
+            (),
+            [26, 24, 22, 10, 8, 6, 2, 6, 8, 10, 12, 24, 26, 28],
+            1024,
+            3.116,
+        ),
+        (
+            (3, 32, 32),
+            (512, 512),
+            (64, 64),
+            [30, 28, 13, 11, 9, 4, 9, 11, 13, 28, 30, 32, 32],
+            3072,
+            4.098,
+        ),
+    ],
+)
+def test_published_variational_networks(
+    shape, posterior, prior, sides, n_activation, millions
+):
+    """Sides of all maps, number of features and of parameters, for 10 clusters."""
+    active = nn.ReLU()
+    networks = [
+        PlainEncoder(shape, (), 10),
+        GaussianPosterior(n_activation, 10, posterior, 32, active),
+        GaussianPrior(10, prior, 32),
+        Decoder(32, (), shape, None if shape[0] == 1 else 1e-3),
+    ]
+    assert networks[0].n_activation == n_activation
+    assert sum(map(n_parameters, networks)) / 1e6 == pytest.approx(millions, abs=5e-4)
+    seen = []
+    for network in (networks[0], networks[-1]):
+        for layer in network.body:
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                layer.register_forward_hook(lambda *args: seen.append(args[2].shape[2]))
+    networks[0](torch.zeros(1, *shape))
+    location, variance = networks[-1](torch.zeros(1, 32))
+    assert seen == sides
+    assert location.shape == (1, shape[0] * shape[1] ** 2)
+    assert (variance is None) == (shape[0] == 1)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(5,), (1, 2, 3), (1, 8, 8), (1, 30, 57), (1, 64, 60), (3, 8, 8), (2, 31, 20)]
+    + [(3, 28, 33), (3, 96, 70)],
+)
+def test_decoder_and_trunk_fit_any_size(shape):
+    encoder = PlainEncoder(shape, (7,), 4)
+    a, logits = encoder(torch.randn(2, *shape))
+    assert a.shape == (2, encoder.n_activation) and logits.shape == (2, 4)
+    location, variance = Decoder(3, (7,), shape, 0.5)(torch.randn(2, 4, 3))
+    n_values = torch.Size(shape).numel()
+    assert location.shape == variance.shape == (2, 4, n_values)
+    assert variance.min() > 0.5
+
+
+@pytest.mark.parametrize("hidden", [(6,), (6, 5)])
+def test_posterior_is_that_of_sample_and_cluster_side_by_side(hidden):
+    network = GaussianPosterior(3, 4, hidden, 2, nn.Tanh())
+    x = torch.randn(5, 3)
+    mean, variance = network(x)
+    assert mean.shape == variance.shape == (5, 4, 2) and variance.min() > 0
+    pairs = torch.cat([x[2], torch.eye(4)[3]])
+    expected = network.hidden(torch.tanh(network.first(pairs)))
+    torch.testing.assert_close(mean[2, 3], network.out(expected)[0])
+    clusters = torch.tensor([[3, 1]]).expand(5, 2)
+    some = network(x, clusters)
+    torch.testing.assert_close(some[0], mean[:, [3, 1]])
+    torch.testing.assert_close(some[1], variance[:, [3, 1]])
+
+
+def test_prior_without_hidden_layers_is_a_table():
+    network = GaussianPrior(4, (), 2)
+    assert n_parameters(network) == (4 + 1) * 4
+    mean, variance = network.table()
+    between, _ = network(torch.tensor([[0.5, 0.5, 0, 0]]))
+    torch.testing.assert_close(between[0], mean[:2].mean(0))
+    assert variance.shape == (4, 2) and variance.min() > 0
+
+
+def test_uniform_initialisation_reaches_transposed_convolutions():
+    networks = [
+        xavier_uniform_(
+            Decoder(32, (), (1, 28, 28), None), torch.Generator().manual_seed(s)
+        )
+        for s in (0, 0, 1)
+    ]
+    weight, same, other = (n.body[-1].weight for n in networks)
+    assert torch.equal(weight, same) and not torch.equal(weight, other)
+    limit = (6 / ((64 + 1) * 9)) ** 0.5
+    assert 0.95 * limit < weight.abs().max().item() <= limit

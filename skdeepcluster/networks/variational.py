@@ -188,13 +188,6 @@ class GaussianPrior(nn.Module):
         device = self.out.linear.weight.device
         return self(torch.eye(self.n_clusters, device=device))
 
-    @torch.no_grad()
-    def spread(self) -> None:
-        """Scale the means to a standard deviation of one over clusters."""
-        n_latent = self.out.linear.out_features // 2
-        means, _ = self.table()
-        self.out.linear.weight[:n_latent] /= means.square().mean().sqrt()
-
 
 class Decoder(nn.Module):
     """Location and, for a Gaussian likelihood, variance of each value of a sample.
