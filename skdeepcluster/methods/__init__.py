@@ -1,5 +1,6 @@
 """One file per paper."""
 
+from skdeepcluster.methods.augmented_gan import AugmentedGANClustering
 from skdeepcluster.methods.dccs import DCCS
 
-__all__ = ["DCCS"]
+__all__ = ["DCCS", "AugmentedGANClustering"]
