@@ -23,7 +23,10 @@ from benchmarks.data import load
 from skdeepcluster.engine import TimeLimit
 from skdeepcluster.metrics import external_scores, internal_scores
 
-DEEP = {"dccs": skdeepcluster.DCCS}
+DEEP = {
+    "augmented_gan": skdeepcluster.AugmentedGANClustering,
+    "dccs": skdeepcluster.DCCS,
+}
 
 
 def _classic(make):

@@ -16,7 +16,10 @@ import skdeepcluster
 from skdeepcluster.datasets import load_file
 from skdeepcluster.metrics import external_scores, internal_scores
 
-_METHODS = {"dccs": skdeepcluster.DCCS}
+_METHODS = {
+    "augmented_gan": skdeepcluster.AugmentedGANClustering,
+    "dccs": skdeepcluster.DCCS,
+}
 
 
 class _Progress(Callback):

@@ -139,6 +139,10 @@ class DeepClusterer(
         """Draw the first weights of a network; Xavier-normal by default."""
         xavier_normal_(network, generator)
 
+    def _batch_size(self) -> int:
+        """Rows of a minibatch in the first phase."""
+        return self.batch_size
+
     # -- parameters -------------------------------------------------------------------
 
     def _store(self, given: dict[str, Any]) -> None:
@@ -280,7 +284,7 @@ or (n_samples, height, width, channels)
             ours = cast(nn.Module, network.head if own else network)
             self._draw_weights(name, ours, init)
         model = nn.ModuleDict({"scaling": scaling, **networks}).to(device)
-        batches = make_batches(X, self.batch_size, scaling, generator, device)
+        batches = make_batches(X, self._batch_size(), scaling, generator, device)
         net = Net(
             networks,
             self._optimizers(),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
 from skdeepcluster.engine.net import Net
@@ -25,22 +23,12 @@ class NeighbourDistance:
         Whose batches are read.
     k : int, default=10
     n_reference : int, default=1000
-    features : callable, default=None
-        Maps a scaled batch to the space that distances are measured in, of shape
-        (n, n_features); batches are then given as these. By default the input itself.
     """
 
-    def __init__(
-        self,
-        net: Net,
-        k: int = 10,
-        n_reference: int = 1_000,
-        features: Callable[[torch.Tensor], torch.Tensor] | None = None,
-    ):
+    def __init__(self, net: Net, k: int = 10, n_reference: int = 1_000):
         n = net.batches.n_samples
         m = min(n_reference, n)
-        sample = net.batches.sample(m)
-        self.reference = features(sample) if features else sample.flatten(1)
+        self.reference = net.batches.sample(m).flatten(1)
         self.k = min(max(1, round(k * m / n)), m - 1)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:

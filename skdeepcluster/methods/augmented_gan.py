@@ -13,7 +13,6 @@ from torch import nn
 
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.docstrings import documented
-from skdeepcluster.engine import NeighbourDistance
 from skdeepcluster.losses import (
     categorical_kl,
     discriminator_loss,
@@ -33,7 +32,165 @@ from skdeepcluster.networks import (
 
 @documented
 class AugmentedGANClustering(DeepClusterer):
-    r"""TODO."""
+    r"""Frozen features, clustered by information maximisation with several heads.
+
+    Features :math:`m` come from the discriminator of a GAN that sees edges beside the
+    image, or are given. Then they are frozen, and a small network with several softmax
+    heads learns to cluster them: its clusters must be sure and nearly even, and must
+    not change under dropout in what computes the features, nor under the small step
+    that changes them most [1]_.
+
+    **First phase**, for features of its own. With :math:`\mathrm{sp}(a)=\log(1+e^a)`,
+    discriminator :math:`D`, generator :math:`G`, noise :math:`z` and :math:`\tilde M`,
+    the features before their activation,
+
+    .. math::
+        \mathcal L_D &= \mathbb E\,\mathrm{sp}(-D(x))+\mathbb E\,\mathrm{sp}(D(G(z)))
+        +\rho\sum\max(|\tilde M|-20,0) \\
+        \mathcal L_G &= \mathbb E\,\mathrm{sp}(-D(G(z)))
+
+    **Second phase.** The loss of a head with :math:`k` outputs :math:`p`, averaged over
+    all heads; :math:`m'` are features under dropout, :math:`r_{adv}` the virtual
+    adversarial step, sg a constant:
+
+    .. math::
+        \mathcal L &= \tfrac12\overline{\mathrm{KL}}\big(\mathrm{sg}\,p(m)\parallel
+        p(m+r_{adv})\big)+\tfrac12\overline{\mathrm{KL}}\big(p(m)\parallel p(m')\big)
+        +\lambda I \\
+        I &= \overline H\big(p(m)\big)+\mu\max\big(\log k-H(\bar p)-\delta,0\big)
+
+    The head with the lowest loss at the end is the clustering; labels play no part.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters :math:`k`.
+    features : {"auto", "input", "gan"}, default="auto"
+        Where the features come from. "input": the scaled input, or the output of
+        `encoder`, divided by one number so that its mean variance is 1. "gan": a
+        discriminator, trained first. "auto": "gan" for images without an `encoder`,
+        else "input".
+    encoder : nn.Module or callable, default=None
+        Frozen features: a module (copied, kept in eval mode, never trained) that maps
+        a batch of shape (n, n_features) or (n, channels, height, width) to features
+        (n, ...), or a factory called with the shape of one input. Pixels are given to
+        it in [0, 1].
+    hidden_layer_sizes : tuple of int or "auto", default="auto"
+        Trunk that all heads share, of linear layers and ReLU. "auto": (1024, 1024), as
+        published, for a GAN's features, (256, 256) for "input".
+    n_heads : int, default=5
+        Heads with `n_clusters` outputs.
+    n_over_heads : int, default=1
+        Heads with `n_over_clusters` outputs, which help the trunk to see detail.
+    n_over_clusters : int or "auto", default="auto"
+        "auto": 5 times `n_clusters`, as published.
+    n_views : int or "auto", default="auto"
+        Copies per sample of either kind, under dropout and adversarial. "auto": 5, as
+        published, for a GAN's features, 1 for "input".
+    dropout : float, default=0.1
+        Share of units dropped for :math:`m'`: in all layers of the discriminator, of
+        the features themselves where these are given.
+    vat_radius : float or "auto", default="auto"
+        Length :math:`\alpha_{adv}` of the adversarial step, as a share of the norm of
+        the features. "auto": .2, as published for MNIST, for images of 32 pixels and
+        more .15, as for CIFAR and STL.
+    vat_xi : float or "auto", default="auto"
+        Length :math:`\alpha_r` of the random step at whose end the adversarial
+        direction is found, likewise. "auto": 1, for images of 32 pixels and more .3.
+    information_weight : float, default=0.2
+        Weight :math:`\lambda`.
+    marginal_weight : float, default=4.0
+        Weight :math:`\mu` of the evenness of the clusters.
+    tolerance : float, default=1e-4
+        Unevenness that a head may have for nothing: :math:`\delta` as a share of
+        :math:`\log k`. Raise it where clusters are known to differ in size; the
+        paper goes up to .002 for classes 40 % smaller than others.
+    over_tolerance : float, default=1e-2
+        The same for the heads with `n_over_clusters` outputs.
+    init_std : float, "fan-in" or "auto", default="auto"
+        Standard deviation of the first weights of trunk and heads. "fan-in": one over
+        the root of a layer's inputs, and 1e-4 in the heads. "auto": for features of
+        images from a GAN as published, 1e-2, or 1e-3 for sides of 32 to 47 pixels (its
+        CIFAR); else "fan-in".
+    crop : int or "auto", default="auto"
+        Pixels cut off at each border of images before the GAN sees them. "auto": 2 for
+        grey images of 28 x 28, which leaves the 24 x 24 published for MNIST, else 0.
+    range_weight : float, default=1e-3
+        Weight :math:`\rho` of the penalty of large features.
+    gan_batch_size : int, default=128
+        Rows of a minibatch in the first phase.
+    gan_learning_rate : float, default=2e-4
+        Step size of both Adam optimizers (:math:`\beta` = 0.5, 0.999) of it.
+    gan_max_epochs : int or "auto", default="auto"
+        Passes over the data of the first phase. The paper's "epoch" is 500 iterations,
+        whatever the data: its 500 for MNIST are 457 passes. "auto": a budget of
+        iterations (one update of the discriminator, one of the generator): 4 per row,
+        at least 150 and at most 20,000 for images, 5,000 for tables.
+    batch_size : int or "auto", default="auto"
+        Rows of a minibatch in the second phase. "auto": 500, as published, for a GAN's
+        features, 250 for "input".
+    learning_rate : float or "auto", default="auto"
+        Step size of the heads' Adam. "auto": 1e-4, as published, for a GAN's features,
+        1e-3 for "input".
+    max_epochs : int or "auto", default="auto"
+        Passes over the data of the second phase; the paper's are 200 to 1000. "auto":
+        a budget of iterations: 4 per row, at least 500, and at most 10,000 for a GAN's
+        features, 3,000 for "input". An epoch is then at most a hundredth of the budget,
+        but at least 20 iterations.
+    tol : float, default=0.001
+        Stop when at most this share of 1,000 followed samples has changed its cluster
+        within `n_iter_no_change` epochs of the second phase. 0 never stops.
+    n_iter_no_change : int, default=10
+        See `tol`.
+    %(shared parameters)s
+
+    Attributes
+    ----------
+    %(shared attributes)s
+    history_ : dict of ndarray of shape (n_epochs,)
+        Per epoch, the means of ``loss`` and, in phase "gan", ``discriminator``,
+        ``generator`` and ``range_penalty`` (losses), in phase "heads", over all heads,
+        ``adversarial``, ``dropout`` (divergences) and ``information`` (:math:`I`), and
+        ``changed``, the share of samples that `tol` speaks of; nan where a phase has no
+        such quantity. ``step``, ``epoch``, ``phase``, ``dur`` (seconds).
+
+    Notes
+    -----
+    `transform` gives the trunk's output. While the heads are trained the first of them
+    is read; the one with the lowest loss, averaged over the last epoch with weights
+    that fall exponentially, is read from the end on.
+
+    **Differs from the paper.** (1) As in the authors' release: the weight
+    :math:`\mu=4` (the paper's formula has none), the learning rate of the GAN (the
+    paper: 1e-4), the weight of the range penalty, the networks, whose numbers of
+    parameters are the published ones, and batch norm without a scale from 32 pixels on.
+    (2) The paper divides by squared norms and makes radii of them; plain norms are
+    meant. (3) Averages of batch norm are of real images alone. (4) The range penalty
+    sees the features before activation and dropout. (5) The clean sample is the same in
+    all views, so it goes through the heads once; views under dropout are drawn anew in
+    each step, batch by batch. (6) Sizes of images other than the published ones follow
+    a rule, see ``networks.dcgan``. (7) The default budgets are shorter than the paper's
+    250,000 iterations and 200 epochs on MNIST, and end early where assignments have
+    settled. (8) Tables, which the paper does not treat, are clustered as they are, with
+    a smaller trunk, smaller batches, one view of each kind and a larger learning rate,
+    so that a processor can do it. Their columns are centred, so the length of a row,
+    which the adversarial step is a share of, is its distance from the mean: rows near
+    the mean are hardly perturbed.
+
+    References
+    ----------
+    .. [1] F. Ntelemis, Y. Jin, S. A. Thomas, "Image Clustering Using an Augmented
+       Generative Adversarial Network and Information Maximization", IEEE TNNLS 2021.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import AugmentedGANClustering
+    >>> X, _ = make_blobs(60, centers=[[-9, -9], [0, 0], [9, 9]], random_state=0)
+    >>> model = AugmentedGANClustering(3, max_epochs=150, random_state=0).fit(X)
+    >>> model.predict(X).shape, model.transform(X).shape
+    ((60,), (60, 256))
+    """
 
     _parameter_constraints: dict = {
         **DeepClusterer._parameter_constraints,
@@ -49,7 +206,6 @@ class AugmentedGANClustering(DeepClusterer):
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "vat_radius": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "vat_xi": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
-        "vat_unit": [StrOptions({"auto", "norm", "neighbours"})],
         "information_weight": [Interval(Real, 0, None, closed="left")],
         "marginal_weight": [Interval(Real, 0, None, closed="left")],
         "tolerance": [Interval(Real, 0, None, closed="left")],
@@ -64,6 +220,10 @@ class AugmentedGANClustering(DeepClusterer):
         "gan_learning_rate": [Interval(Real, 0, None, closed="neither")],
         "gan_max_epochs": [
             Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "batch_size": [
+            Interval(Integral, 2, None, closed="left"),
             StrOptions({"auto"}),
         ],
         "learning_rate": [
@@ -89,7 +249,6 @@ class AugmentedGANClustering(DeepClusterer):
         dropout=0.1,
         vat_radius="auto",
         vat_xi="auto",
-        vat_unit="auto",
         information_weight=0.2,
         marginal_weight=4.0,
         tolerance=1e-4,
@@ -100,7 +259,7 @@ class AugmentedGANClustering(DeepClusterer):
         gan_batch_size=128,
         gan_learning_rate=2e-4,
         gan_max_epochs="auto",
-        batch_size=500,
+        batch_size="auto",
         learning_rate="auto",
         max_epochs="auto",
         tol=0.001,
@@ -209,6 +368,11 @@ class AugmentedGANClustering(DeepClusterer):
                 optimizers[name] = (gan, [name])
         return optimizers
 
+    def _batch_size(self):
+        if self.batch_size != "auto":
+            return self.batch_size
+        return 250 if self._description["features"] == "input" else 500
+
     def _learning_rate(self):
         if self.learning_rate != "auto":
             return self.learning_rate
@@ -225,16 +389,12 @@ class AugmentedGANClustering(DeepClusterer):
             plan = self._schedule(net, self.gan_max_epochs, budget)
             net.run(self._gan_step, **plan, phase="gan")
             net.discriminator_.freeze()
-            net.batches.resize(self.batch_size)
+            net.batches.resize(self._batch_size())
         elif self.encoder is not None:
             net.encoder_.standardise(net.batches.sample(min(n, 1_000)))
-        budget = int(np.clip(n, 150, 10_000 if learned else 2_000))
+        budget = int(np.clip(4 * n, 500, 10_000 if learned else 3_000))
         plan = self._schedule(net, self.max_epochs, budget)
-        unit = self._vat_unit()
-        near = NeighbourDistance(net, features=self._features) if unit else None
-        step = functools.partial(
-            self._heads_step, near=near, weight=1 / plan["steps_per_epoch"]
-        )
+        step = functools.partial(self._heads_step, weight=1 / plan["steps_per_epoch"])
         try:
             net.run(step, **plan, phase="heads")
         finally:
@@ -267,7 +427,7 @@ class AugmentedGANClustering(DeepClusterer):
         """Draw z, uniform in [-1, 1]."""
         return 2 * net.rand(n, net.generator_[0].in_features) - 1
 
-    def _heads_step(self, net, near, weight):
+    def _heads_step(self, net, weight):
         """One iteration of Algorithm 1's second loop."""
         H, r = net.heads_, self._n_views()
         x = net.draw()
@@ -278,8 +438,7 @@ class AugmentedGANClustering(DeepClusterer):
         # The clean rows go through the heads once; their r copies are equal.
         clean = [_repeat(p, r) for p in logits]
         targets = [p.detach() for p in clean]
-        unit = m.norm(dim=1) if near is None else near(m)
-        m_adversarial = self._perturb(_repeat(m, r), _repeat(unit, r), targets, net)
+        m_adversarial = self._perturb(_repeat(m, r), targets, net)
         # All views in one pass: there is no batch norm in the heads.
         _, views = H(torch.cat([m_dropped, m_adversarial]))
         dropped, adversarial = zip(*(p.chunk(2) for p in views), strict=True)
@@ -295,15 +454,16 @@ class AugmentedGANClustering(DeepClusterer):
             "information": loss_I.detach().mean(),
         }
 
-    def _perturb(self, m, unit, targets, net):
+    def _perturb(self, m, targets, net):
         """Adversarial features m + r_adv (eqs. 6, 7)."""
+        norm = m.norm(dim=1)
         radius, xi = self._vat_scales()
         return virtual_adversarial(
             lambda m: net.heads_(m)[1],
             m,
-            radius=radius * unit,
+            radius=radius * norm,
             noise=net.randn(*m.shape),
-            xi=xi * unit,
+            xi=xi * norm,
             divergence=lambda p, q: _each_head(categorical_kl, p, q).mean(),
             target=targets,
         )
@@ -319,19 +479,12 @@ class AugmentedGANClustering(DeepClusterer):
     def _n_views(self):
         if self.n_views != "auto":
             return self.n_views
-        return 2 if self._description["features"] == "input" else 5
-
-    def _vat_unit(self):
-        if self.vat_unit != "auto":
-            return self.vat_unit == "neighbours"
-        return self._description["features"] == "input"
+        return 1 if self._description["features"] == "input" else 5
 
     def _vat_scales(self):
-        if self._vat_unit():
-            radius, xi = 0.25, 1.0
-        else:
-            large = self._image_shape and min(self._image_shape[:2]) >= 32
-            radius, xi = (0.15, 0.3) if large else (0.2, 1.0)
+        """alpha_adv and alpha_r."""
+        large = self._image_shape is not None and min(self._image_shape[:2]) >= 32
+        radius, xi = (0.15, 0.3) if large else (0.2, 1.0)
         return (
             radius if self.vat_radius == "auto" else self.vat_radius,
             xi if self.vat_xi == "auto" else self.vat_xi,
