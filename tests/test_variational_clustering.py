@@ -3,12 +3,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from sklearn.cluster import KMeans
 
 from skdeepcluster import VariationalClustering
 from skdeepcluster.losses import Likelihood
 from skdeepcluster.methods.variational_clustering import _NETWORKS, _staged
-from skdeepcluster.metrics import clustering_accuracy
 
 SMALL = {
     "hidden_layer_sizes": (16,),
