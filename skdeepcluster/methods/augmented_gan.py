@@ -135,8 +135,8 @@ class AugmentedGANClustering(DeepClusterer):
     max_epochs : int or "auto", default="auto"
         Passes over the data of the second phase; the paper's are 200 to 1000. "auto":
         a budget of iterations: 4 per row, at least 500, and at most 10,000 for a GAN's
-        features, 3,000 for "input". An epoch is then at most a hundredth of the budget,
-        but at least 20 iterations.
+        features, 3,000 for "input". An epoch is then at most a hundredth of the budget.
+        In the history and for `tol` it always is at least 20 iterations.
     tol : float, default=0.001
         Stop when at most this share of 1,000 followed samples has changed its cluster
         within `n_iter_no_change` epochs of the second phase. 0 never stops.
@@ -394,6 +394,8 @@ class AugmentedGANClustering(DeepClusterer):
             net.encoder_.standardise(net.batches.sample(min(n, 1_000)))
         budget = int(np.clip(4 * n, 500, 10_000 if learned else 3_000))
         plan = self._schedule(net, self.max_epochs, budget)
+        # That assignments have not changed over fewer iterations would mean little.
+        plan["steps_per_epoch"] = max(20, plan["steps_per_epoch"])
         step = functools.partial(self._heads_step, weight=1 / plan["steps_per_epoch"])
         try:
             net.run(step, **plan, phase="heads")
