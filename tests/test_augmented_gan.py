@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits
 from torch import nn
 
 from skdeepcluster import AugmentedGANClustering
 from skdeepcluster.engine import TimeLimit
+from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import ClusterHeads, Sobel
 
 QUICK = {
@@ -66,24 +69,23 @@ def test_each_update_moves_its_own_network(kind, phase, request):
     net, steps = started(
         AugmentedGANClustering(4, **GAN), request.getfixturevalue(kind)
     )
-    weights = {k for k, p in net.state().items() if "running" not in k}
-    descend, updates = net.descend, {}
+    descend, updates, aside = net.descend, {}, set()
     last = state(net)
 
     def watched(name, loss):
         nonlocal last
-        aside = moved(net, last) & weights
+        aside.update(moved(net, last))
         before = state(net)
         loss = descend(name, loss)
         updates[name] = {k.split(".")[0] for k in moved(net, before)}
         last = state(net)
-        assert all("num_batches" in k or "losses" in k for k in aside)
         return loss
 
     net.descend = watched
     take(net, steps, phase)
     names = ["discriminator", "generator"] if phase == "gan" else ["heads"]
     assert updates == {name: {name} for name in names}
+    assert all("running" in k or "num_batches" in k or "losses" in k for k in aside)
 
 
 @pytest.mark.parametrize("kind", ["table", "images"])
@@ -378,7 +380,7 @@ def test_budget_and_epochs():
     params = {**GAN, "gan_max_epochs": 3, "max_epochs": 2, "batch_size": 100}
     _, steps = started(AugmentedGANClustering(3, **params), X)
     assert steps["gan"][1] == {"n_steps": 3 * 31, "steps_per_epoch": 31}
-    assert steps["heads"][1] == {"n_steps": 20, "steps_per_epoch": 10}
+    assert steps["heads"][1] == {"n_steps": 20, "steps_per_epoch": 20}
 
 
 @pytest.mark.parametrize(
@@ -396,3 +398,24 @@ def test_wrong_parameters_are_told_before_training(shape, params, message):
     model = AugmentedGANClustering(3, **params)
     with pytest.raises(ValueError, match=message):
         model.fit(X)
+
+
+def test_clusters_digits_where_kmeans_fails():
+    """3, 7 and 9, as tables of pixels.
+
+    Seen here, seeds 0 to 2: KMeans .58; the heads .90, .91, .91; without the
+    adversarial step .74, .85, .64; with a random step of its length .75, .86, .61.
+    Without the marginal term, in a smaller network, .34 each.
+    """
+    X, y = load_digits(return_X_y=True)
+    rows = np.isin(y, [3, 7, 9])
+    X, y = X[rows], y[rows]
+    assert clustering_accuracy(y, KMeans(3, random_state=0).fit_predict(X)) < 0.7
+    accuracies = [
+        clustering_accuracy(
+            y,
+            AugmentedGANClustering(3, max_epochs=200, random_state=seed).fit_predict(X),
+        )
+        for seed in range(3)
+    ]
+    assert np.median(accuracies) > 0.87

@@ -67,7 +67,8 @@ class AugmentedGANClustering(DeepClusterer):
         Number of clusters :math:`k`.
     features : {"auto", "input", "gan"}, default="auto"
         Where the features come from. "input": the scaled input, or the output of
-        `encoder`, divided by one number so that its mean variance is 1. "gan": a
+        `encoder`; that, and pixels, are centred and divided by one number (learned
+        from 1,000 rows at most), so that their mean variance is 1. "gan": a
         discriminator, trained first. "auto": "gan" for images without an `encoder`,
         else "input".
     encoder : nn.Module or callable, default=None
@@ -135,8 +136,8 @@ class AugmentedGANClustering(DeepClusterer):
     max_epochs : int or "auto", default="auto"
         Passes over the data of the second phase; the paper's are 200 to 1000. "auto":
         a budget of iterations: 4 per row, at least 500, and at most 10,000 for a GAN's
-        features, 3,000 for "input". An epoch is then at most a hundredth of the budget,
-        but at least 20 iterations.
+        features, 3,000 for "input". An epoch is then at most a hundredth of the budget.
+        In the history and for `tol` it always is at least 20 iterations.
     tol : float, default=0.001
         Stop when at most this share of 1,000 followed samples has changed its cluster
         within `n_iter_no_change` epochs of the second phase. 0 never stops.
@@ -316,7 +317,7 @@ class AugmentedGANClustering(DeepClusterer):
     def _crop(self, input_shape):
         if self.crop == "auto":
             return 2 if input_shape == (1, 28, 28) else 0
-        if 2 * self.crop > min(input_shape[1:]) - 4:
+        if self.crop and 2 * self.crop > min(input_shape[1:]) - 4:
             raise ValueError(
                 f"crop={self.crop} leaves less than 4 pixels of images of "
                 f"{input_shape[1]} x {input_shape[2]}."
@@ -326,7 +327,8 @@ class AugmentedGANClustering(DeepClusterer):
     @staticmethod
     def _networks(input_shape, features, encoder, crop, hidden, heads):
         if features == "input":
-            E = FrozenEncoder(encoder or nn.Flatten(), input_shape)
+            given = nn.Flatten() if encoder is None else encoder
+            E = FrozenEncoder(given, input_shape)
             return {"encoder": E, "heads": ClusterHeads(E.n_features, hidden, heads)}
         if len(input_shape) == 1:
             D, G = mlp_gan(*input_shape)
@@ -390,10 +392,12 @@ class AugmentedGANClustering(DeepClusterer):
             net.run(self._gan_step, **plan, phase="gan")
             net.discriminator_.freeze()
             net.batches.resize(self._batch_size())
-        elif self.encoder is not None:
+        elif self.encoder is not None or not is_table:
             net.encoder_.standardise(net.batches.sample(min(n, 1_000)))
         budget = int(np.clip(4 * n, 500, 10_000 if learned else 3_000))
         plan = self._schedule(net, self.max_epochs, budget)
+        # That assignments have not changed over fewer iterations would mean little.
+        plan["steps_per_epoch"] = max(20, plan["steps_per_epoch"])
         step = functools.partial(self._heads_step, weight=1 / plan["steps_per_epoch"])
         try:
             net.run(step, **plan, phase="heads")
