@@ -32,6 +32,20 @@ QUICK_SIMI = {
     "prior_max_epochs": 5,
     "max_epochs": 5,
 }
+QUICK_VC = {
+    "hidden_layer_sizes": (32,),
+    "posterior_layer_sizes": (16,),
+    "decoder_layer_sizes": (16,),
+    "learning_rate": 5e-3,
+    "max_epochs": 5,
+    "random_state": 0,
+}
+QUICK_AUG = {
+    "hidden_layer_sizes": (32,),
+    "learning_rate": 2e-3,
+    "max_epochs": 5,
+    "random_state": 0,
+}
 
 
 def started(model, X, **fit_params):

@@ -396,8 +396,6 @@ class AugmentedGANClustering(DeepClusterer):
             net.encoder_.standardise(net.batches.sample(min(n, 1_000)))
         budget = int(np.clip(4 * n, 500, 10_000 if learned else 3_000))
         plan = self._schedule(net, self.max_epochs, budget)
-        # That assignments have not changed over fewer iterations would mean little.
-        plan["steps_per_epoch"] = max(20, plan["steps_per_epoch"])
         step = functools.partial(self._heads_step, weight=1 / plan["steps_per_epoch"])
         try:
             net.run(step, **plan, phase="heads")

@@ -352,10 +352,12 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         }
 
     def _draw_weights(self, name, network, generator):
-        # The prior's means must begin close together: the divergences from far ones
-        # differ by more nats than the entropy can hold against, and the cluster that
-        # begins nearest takes all (see the notes).
         xavier_uniform_(network, generator)
+        if name == "prior":
+            # Clusters must begin unlike each other, but by no more nats than their
+            # entropy, at most log K, can hold against: else the one that begins
+            # nearest to the codes takes all.
+            network.spread()
 
     def _optimizers(self):
         adam = functools.partial(torch.optim.Adam, lr=self.learning_rate, fused=True)

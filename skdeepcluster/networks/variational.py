@@ -188,6 +188,20 @@ class GaussianPrior(nn.Module):
         device = self.out.linear.weight.device
         return self(torch.eye(self.n_clusters, device=device))
 
+    @torch.no_grad()
+    def spread(self) -> None:
+        r"""Scale the means until divergences from the origin differ by about one nat.
+
+        For means with standard deviation :math:`s` and variances :math:`v`, the
+        divergence :math:`\lVert\mu_k\rVert^2/2v` has the standard deviation
+        :math:`s^2\sqrt{D/2}/v` over the clusters.
+        """
+        n_latent = self.out.linear.out_features // 2
+        means, variances = self.table()
+        wanted = variances.mean() * math.sqrt(2 / n_latent)
+        factor = (wanted / means.square().mean()).sqrt()
+        self.out.linear.weight[:n_latent] *= factor
+
 
 class Decoder(nn.Module):
     """Location and, for a Gaussian likelihood, variance of each value of a sample.
