@@ -137,7 +137,6 @@ class AugmentedGANClustering(DeepClusterer):
         Passes over the data of the second phase; the paper's are 200 to 1000. "auto":
         a budget of iterations: 4 per row, at least 500, and at most 10,000 for a GAN's
         features, 3,000 for "input". An epoch is then at most a hundredth of the budget.
-        In the history and for `tol` it always is at least 20 iterations.
     tol : float, default=0.001
         Stop when at most this share of 1,000 followed samples has changed its cluster
         within `n_iter_no_change` epochs of the second phase. 0 never stops.
