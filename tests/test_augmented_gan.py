@@ -380,7 +380,7 @@ def test_budget_and_epochs():
     params = {**GAN, "gan_max_epochs": 3, "max_epochs": 2, "batch_size": 100}
     _, steps = started(AugmentedGANClustering(3, **params), X)
     assert steps["gan"][1] == {"n_steps": 3 * 31, "steps_per_epoch": 31}
-    assert steps["heads"][1] == {"n_steps": 20, "steps_per_epoch": 20}
+    assert steps["heads"][1] == {"n_steps": 20, "steps_per_epoch": 10}
 
 
 @pytest.mark.parametrize(
