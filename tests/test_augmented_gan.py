@@ -13,6 +13,8 @@ from skdeepcluster import AugmentedGANClustering
 from skdeepcluster.engine import TimeLimit
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import ClusterHeads, Sobel
+from tests import conftest
+from tests.conftest import weights
 
 QUICK = {
     "hidden_layer_sizes": (32, 32),
@@ -28,17 +30,8 @@ GAN = {**QUICK, "features": "gan", "gan_batch_size": 32, "gan_max_epochs": 1}
 
 def started(model, X):
     """Net of a model as it stands before the first step, and the steps by phase."""
-    steps, nets = {}, []
-
-    def train(net):
-        nets.append(net)
-        net.run = lambda step, phase, **plan: steps.update({phase: (step, plan)})
-        AugmentedGANClustering._train(model, net)
-
-    model._train = train
-    model.fit(X)
-    del model._train
-    return nets[0], steps
+    net, phases = conftest.started(model, X)
+    return net, {plan.pop("phase"): (step, plan) for step, plan in phases}
 
 
 def take(net, steps, phase):
@@ -47,15 +40,6 @@ def take(net, steps, phase):
         net.discriminator_._frozen = phase == "heads"
     net._set_training(True)
     return steps[phase][0](net)
-
-
-@pytest.fixture
-def table():
-    return np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
-
-
-def state(net):
-    return {k: v.clone() for k, v in net.state().items()}
 
 
 def moved(net, before):
@@ -70,15 +54,15 @@ def test_each_update_moves_its_own_network(kind, phase, request):
         AugmentedGANClustering(4, **GAN), request.getfixturevalue(kind)
     )
     descend, updates, aside = net.descend, {}, set()
-    last = state(net)
+    last = weights(net)
 
     def watched(name, loss):
         nonlocal last
         aside.update(moved(net, last))
-        before = state(net)
+        before = weights(net)
         loss = descend(name, loss)
         updates[name] = {k.split(".")[0] for k in moved(net, before)}
-        last = state(net)
+        last = weights(net)
         return loss
 
     net.descend = watched
@@ -94,7 +78,7 @@ def test_features_stay_bit_equal_while_the_heads_are_trained(kind, request):
         AugmentedGANClustering(4, **GAN), request.getfixturevalue(kind)
     )
     take(net, steps, "gan")  # else the statistics are those of no batch
-    before = state(net)
+    before = weights(net)
     for _ in range(3):
         take(net, steps, "heads")
     assert {k.split(".")[0] for k in moved(net, before)} == {"heads"}

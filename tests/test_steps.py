@@ -1,11 +1,28 @@
-"""For each update of each step: which networks move, and which stay."""
+"""For each update of each step: which networks move, and which stay.
+
+(The first phase of the augmented GAN, whose end freezes a network: in its own tests.)
+"""
 
 import numpy as np
 import pytest
 import torch
 
-from skdeepcluster import DCCS, UDC, SIMIClusterGAN
-from tests.conftest import QUICK, QUICK_SIMI, QUICK_UDC, started, weights
+from skdeepcluster import (
+    DCCS,
+    UDC,
+    AugmentedGANClustering,
+    SIMIClusterGAN,
+    VariationalClustering,
+)
+from tests.conftest import (
+    QUICK,
+    QUICK_AUG,
+    QUICK_SIMI,
+    QUICK_UDC,
+    QUICK_VC,
+    started,
+    weights,
+)
 
 TABLE = np.random.default_rng(0).normal(size=(120, 5)).astype(np.float32)
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 12, 12)).astype(np.uint8)
@@ -80,6 +97,22 @@ STEPS = {
         5 * ["critic"] + ["generator_encoder"],
         GAN_MOVES,
         set(),
+    ),
+    "variational clustering": (
+        VariationalClustering(3, **QUICK_VC),
+        TABLE,
+        -1,
+        ["all"],
+        {"all": {"encoder", "posterior", "prior", "decoder"}},
+        set(),
+    ),
+    "augmented GAN, phase 2": (
+        AugmentedGANClustering(3, **QUICK_AUG),
+        TABLE,
+        0,
+        ["heads"],
+        {"heads": {"heads"}},
+        {"heads"},  # the running losses of the heads
     ),
 }
 
