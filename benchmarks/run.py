@@ -24,6 +24,7 @@ from skdeepcluster.engine import ResumableCheckpoint, TimeLimit
 from skdeepcluster.metrics import external_scores, internal_scores
 
 DEEP = {
+    "augmented_gan": skdeepcluster.AugmentedGANClustering,
     "dccs": skdeepcluster.DCCS,
     "simi_clustergan": skdeepcluster.SIMIClusterGAN,
     "udc": skdeepcluster.UDC,

@@ -9,5 +9,5 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpyd
 myst_enable_extensions = ["dollarmath"]
 numpydoc_show_class_members = False
 autodoc_inherit_docstrings = True
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "examples"]
 html_title = f"skdeepcluster {release}"

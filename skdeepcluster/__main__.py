@@ -17,6 +17,7 @@ from skdeepcluster.datasets import load_file
 from skdeepcluster.metrics import external_scores, internal_scores
 
 _METHODS = {
+    "augmented_gan": skdeepcluster.AugmentedGANClustering,
     "dccs": skdeepcluster.DCCS,
     "simi_clustergan": skdeepcluster.SIMIClusterGAN,
     "udc": skdeepcluster.UDC,

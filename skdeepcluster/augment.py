@@ -178,33 +178,41 @@ def random_affine(
     net,
     degrees: float = 0.0,
     shift: float = 0.0,
-    shear: float = 0.0,
+    shear: float | tuple[float, float] = 0.0,
+    scale: tuple[float, float] = (1.0, 1.0),
     flip: bool = False,
 ) -> torch.Tensor:
-    """Rotate, shear, mirror and shift each image, in one interpolation.
+    """Rotate, shear, scale, mirror and shift each image, in one interpolation.
 
     Parameters
     ----------
     x : tensor of shape (n, channels, height, width)
     net : source of random numbers
-    degrees, shift, shear : float
-        Angle, shift in shares of each side, and shear factor are uniform between minus
-        and plus this value.
+    degrees, shift : float
+        Angle, and shift in shares of each side, are uniform between minus and plus
+        this value.
+    shear : float or tuple of float
+        Largest shear factor along the horizontal axis, or along both axes.
+    scale : tuple of float
+        Range of the scale, drawn for each axis; below 1 the content shrinks.
     flip : bool
         Mirror left to right, and top to bottom, each with probability 1/2.
     """
     n, _, height, width = x.shape
-    u = 2 * net.rand(6, n) - 1
-    angle, lean = u[0] * math.radians(degrees), u[1] * shear
-    right, down = u[2] * shift * width, u[3] * shift * height
-    across, along = (u[4:].sign() if flip else torch.ones_like(u[4:])).unbind(0)
+    u = 2 * net.rand(5, n) - 1
+    lean = torch.tensor(shear if isinstance(shear, tuple) else (shear, 0.0))
+    lean = lean.to(x)[:, None] * u[1:3]
+    size = scale[0] + (scale[1] - scale[0]) * net.rand(2, n)
+    if flip:
+        size = size * (2 * net.rand(2, n) - 1).sign()
+    angle, one = u[0] * math.radians(degrees), torch.ones_like(u[0])
     cos, sin = angle.cos(), angle.sin()
-    # Rotation times shear, each column mirrored or not.
-    rows = [
-        torch.stack([across * cos, along * (lean * cos - sin), right], 1),
-        torch.stack([across * sin, along * (lean * sin + cos), down], 1),
-    ]
-    return affine(x, torch.stack(rows, 1))
+    rotation = torch.stack([cos, -sin, sin, cos], 1).view(n, 2, 2)
+    shearing = torch.stack([one, lean[0], lean[1], one], 1).view(n, 2, 2)
+    moved = torch.stack([u[3] * shift * width, u[4] * shift * height], 1)
+    # From a pixel of the result back to where it is read: divided by its scale.
+    linear = rotation @ shearing / size.T[:, None]
+    return affine(x, torch.cat([linear, moved[:, :, None]], 2))
 
 
 def brightness_shift(x: torch.Tensor, net, delta: float = 0.2) -> torch.Tensor:

@@ -143,6 +143,10 @@ class DeepClusterer(
     def _complete(self, X: np.ndarray) -> None:
         """Fit what is fitted once, on what the networks have learned."""
 
+    def _batch_size(self) -> int:
+        """Rows of a minibatch in the first phase."""
+        return self.batch_size
+
     # -- parameters -------------------------------------------------------------------
 
     def _store(self, given: dict[str, Any]) -> None:
@@ -288,7 +292,7 @@ or (n_samples, height, width, channels)
             ours = cast(nn.Module, network.head if own else network)
             self._draw_weights(name, ours, init)
         model = nn.ModuleDict({"scaling": scaling, **networks}).to(device)
-        batches = make_batches(X, self.batch_size, scaling, generator, device)
+        batches = make_batches(X, self._batch_size(), scaling, generator, device)
         net = Net(
             networks,
             self._optimizers(),

@@ -18,6 +18,65 @@ QUICK = {
     "random_state": 0,
 }
 
+_LAYERS = {
+    "hidden_layer_sizes": (32, 32),
+    "generator_layer_sizes": (32, 32),
+    "critic_layer_sizes": (32, 32),
+    "random_state": 0,
+}
+QUICK_UDC = {**_LAYERS, "learning_rate": 1e-3, "max_epochs": 5}
+QUICK_SIMI = {
+    **_LAYERS,
+    "prior_layer_sizes": (32, 32),
+    "learning_rate": 2e-3,
+    "prior_max_epochs": 5,
+    "max_epochs": 5,
+}
+QUICK_VC = {
+    "hidden_layer_sizes": (32,),
+    "posterior_layer_sizes": (16,),
+    "decoder_layer_sizes": (16,),
+    "learning_rate": 5e-3,
+    "max_epochs": 5,
+    "random_state": 0,
+}
+QUICK_AUG = {
+    "hidden_layer_sizes": (32,),
+    "learning_rate": 2e-3,
+    "max_epochs": 5,
+    "random_state": 0,
+}
+
+
+def started(model, X, **fit_params):
+    """Net of a model as it stands before the first step; its phases' steps and plans.
+
+    A phase is not run; what the method does between phases is.
+    """
+    phases, nets = [], []
+    train = model._train
+
+    def prepare(net):
+        nets.append(net)
+        net.run = lambda step, **plan: phases.append((step, plan))
+        train(net)
+
+    model._train = prepare
+    model.fit(X, **fit_params)
+    del model._train
+    nets[0]._set_training(True)
+    return nets[0], phases
+
+
+def weights(net):
+    """Copies of all parameters and buffers, by name."""
+    return {k: v.clone() for k, v in net.state().items()}
+
+
+@pytest.fixture
+def table():
+    return np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
+
 
 @pytest.fixture
 def blobs():

@@ -3,22 +3,24 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skdeepcluster import DCCS, VariationalClustering
-from tests.conftest import QUICK
+from skdeepcluster import (
+    DCCS,
+    UDC,
+    AugmentedGANClustering,
+    SIMIClusterGAN,
+    VariationalClustering,
+)
+from tests.conftest import QUICK, QUICK_AUG, QUICK_SIMI, QUICK_UDC, QUICK_VC
 
 # Trained for real: check_clustering passes because it clusters.
-SMALL = {
-    "hidden_layer_sizes": (32,),
-    "posterior_layer_sizes": (16,),
-    "decoder_layer_sizes": (16,),
-    "learning_rate": 5e-3,
-    "max_epochs": 100,
-    "random_state": 0,
-}
 ESTIMATORS = [
     DCCS(**{**QUICK, "max_epochs": 150}),
-    VariationalClustering(**SMALL),
+    UDC(**{**QUICK_UDC, "max_epochs": 150}),
+    SIMIClusterGAN(**{**QUICK_SIMI, "prior_max_epochs": 100, "max_epochs": 50}),
+    VariationalClustering(**{**QUICK_VC, "max_epochs": 100}),
+    AugmentedGANClustering(**{**QUICK_AUG, "max_epochs": 150}),
 ]
+DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]
 
 
 @parametrize_with_checks(ESTIMATORS)
@@ -30,6 +32,6 @@ def test_scikit_learn_contract(estimator, check):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks([DCCS()])
+@parametrize_with_checks(DEFAULTS)
 def test_scikit_learn_contract_with_defaults(estimator, check):
     check(estimator)

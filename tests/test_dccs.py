@@ -7,55 +7,19 @@ from torch.nn.functional import one_hot
 from skdeepcluster import DCCS
 from skdeepcluster.engine import TimeLimit
 from skdeepcluster.metrics import clustering_accuracy
-from tests.conftest import QUICK
-
-
-def started(model, X):
-    """Net of a model as it stands before the first step, and its step."""
-    steps = []
-
-    def train(net):
-        net.run = lambda step, **plan: steps.append((step, plan))
-        DCCS._train(model, net)
-        steps.append(net)
-
-    model._train = train
-    model.fit(X)
-    del model._train
-    (step, plan), net = steps
-    net._set_training(True)
-    return net, step, plan
-
-
-@pytest.fixture
-def table():
-    return np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
-
-
-def weights(net):
-    return {k: v.clone() for k, v in net.state().items()}
-
-
-def test_one_step_moves_all_three_networks(table):
-    net, step, _ = started(DCCS(4, **QUICK), table)
-    before = weights(net)
-    step(net)
-    moved = {
-        k.split(".")[0] for k, v in net.state().items() if not torch.equal(v, before[k])
-    }
-    assert moved == {"encoder", "critic", "discriminator"}
+from tests.conftest import QUICK, started, weights
 
 
 def test_batches_are_scaled_by_the_module_that_goes_to_the_device(table):
     model = DCCS(4, **QUICK)
-    net, _, _ = started(model, table)
+    net, _ = started(model, table)
     assert net.batches.scaling is model._model["scaling"]
 
 
 def test_critic_updates_leave_the_encoders_weights(table):
     """Only its batch statistics move: it encodes in training mode, without gradient."""
     model = DCCS(4, **QUICK)
-    net, step, _ = started(model, table)
+    net, [(step, _)] = started(model, table)
     before, moved = weights(net), []
     descend = net.descend
 
@@ -82,7 +46,7 @@ def test_critic_updates_leave_the_encoders_weights(table):
     ],
 )
 def test_without_a_term_nothing_comes_of_it(table, params, still):
-    net, step, _ = started(DCCS(4, **{**QUICK, **params}), table)
+    net, [(step, _)] = started(DCCS(4, **{**QUICK, **params}), table)
     before = weights(net)
     losses = step(net)
     assert {k: losses[k].item() for k in still} == still
@@ -98,7 +62,7 @@ def test_losses_equal_a_numpy_reading(table, detach_target):
     """The encoder's loss, from the codes that the step itself computed."""
     params = {**QUICK, "detach_target": detach_target, "learning_rate": 1e-9}
     model = DCCS(4, beta_mi=0.7, beta_adv=1.3, beta_aug=2.5, **params)
-    net, step, _ = started(model, table)
+    net, [(step, _)] = started(model, table)
     codes, pairs = [], []
     code, D = model._code, net.discriminator_
 
@@ -135,7 +99,7 @@ def test_losses_equal_a_numpy_reading(table, detach_target):
 def test_augmented_copy_goes_first(table):
     """Batch statistics see T(x) before x, as in the release."""
     model = DCCS(4, **QUICK)
-    net, step, _ = started(model, table)
+    net, [(step, _)] = started(model, table)
     order = []
     augment, code = model._augment, model._code
     model._augment = lambda *args: order.append("T") or augment(*args)
@@ -146,7 +110,7 @@ def test_augmented_copy_goes_first(table):
 
 def test_prior_codes(table):
     model = DCCS(3, cluster_prior=[1, 1, 2], sigma=0.1, **QUICK)
-    net, step, _ = started(model, table)
+    net, [(step, _)] = started(model, table)
     z = model._sample_prior(net, 20_000, step.keywords["edges"])
     style, category = z[:, :-3], z[:, -3:]
     assert style.shape[1] == 6  # min(50, columns)
@@ -168,7 +132,7 @@ def test_prior_codes(table):
 def test_automatic_settings(shape, n_style, beta_aug, flips, draws):
     X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     model = DCCS(3, **{**QUICK, "max_epochs": 1})
-    net, _, _ = started(model, X)
+    net, _ = started(model, X)
     assert model._description["n_style"] == n_style
     assert model._beta_aug() == beta_aug
     if flips is None:
@@ -186,7 +150,7 @@ def test_colour_is_greyed_after_its_channels_are_permuted():
     X = np.zeros((40, 32, 32, 3), dtype=np.uint8)
     X[..., 0] = 255  # red is darker than green in grey
     model = DCCS(2, **{**QUICK, "max_epochs": 1})
-    net, _, _ = started(model, X)
+    net, _ = started(model, X)
     grey = model._augment(net.draw(), net, None)
     levels = torch.unique((grey.mean((1, 2, 3)) + 1).round(decimals=1))
     assert len(levels) > 2
@@ -200,7 +164,7 @@ def test_colour_is_greyed_after_its_channels_are_permuted():
 def test_virtual_adversarial_copies_leave_no_trace_in_the_averages(table):
     """A copy lies a quarter of the distance to the tenth neighbour away."""
     model = DCCS(3, augmentation="vat", **QUICK)
-    net, step, _ = started(model, table)
+    net, [(step, _)] = started(model, table)
     before = weights(net)
     x, near = net.draw(), step.keywords["near"]
     moved = model._augment(x, net, near)
@@ -228,9 +192,9 @@ def test_own_augmentation_sees_the_scaled_batch(table):
 def test_budget_and_epochs(table):
     X = np.zeros((64 * 23, 2), dtype=np.float32)
     X[:, 0] = np.arange(len(X))
-    _, _, plan = started(DCCS(3, max_epochs=7), X)
+    _, [(_, plan)] = started(DCCS(3, max_epochs=7), X)
     assert plan == {"n_steps": 7 * 4, "steps_per_epoch": 4}  # 23 batches, 5 a step
-    _, _, auto = started(DCCS(3), table)
+    _, [(_, auto)] = started(DCCS(3), table)
     assert auto["n_steps"] == 800
 
 

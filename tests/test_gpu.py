@@ -8,7 +8,13 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from skdeepcluster import DCCS
-from skdeepcluster.engine import Batches, ResidentBatches, make_batches
+from skdeepcluster.engine import (
+    Batches,
+    ResidentBatches,
+    ResumableCheckpoint,
+    TimeLimit,
+    make_batches,
+)
 from skdeepcluster.networks import Scaling
 from tests.conftest import QUICK
 
@@ -29,6 +35,20 @@ def test_a_fit_on_the_gpu_is_repeatable_and_loads_on_a_cpu(shape):
     on_cpu = pickle.loads(state)
     assert on_cpu._scaling.shift.device.type == "cpu"
     assert adjusted_rand_score(on_cpu.predict(X), models[0].labels_) > 0.9
+
+
+def test_a_fit_that_was_stopped_on_the_gpu_goes_on(tmp_path):
+    X = np.random.default_rng(0).integers(0, 256, (100, 28, 28)).astype(np.uint8)
+    whole = DCCS(3, device="cuda", **QUICK).fit(X)
+    keep = ResumableCheckpoint(tmp_path / "fit.ckpt")
+    parts = []
+    for callbacks in ([TimeLimit(0), keep], [keep]):
+        model = DCCS(3, device="cuda", **QUICK, callbacks=callbacks)
+        parts.append(model.fit(X))
+    assert [part.n_iter_ for part in parts] == [1, whole.n_iter_]
+    np.testing.assert_allclose(
+        parts[1].transform(X), whole.transform(X), rtol=1e-3, atol=1e-4
+    )
 
 
 def test_bytes_lie_on_the_gpu_as_bytes_and_too_many_stay_at_home(monkeypatch):

@@ -9,12 +9,15 @@ from skdeepcluster.losses import (
     bernoulli_log_likelihood,
     categorical_entropy,
     categorical_kl,
+    discriminator_loss,
     entropy_bound,
     gaussian_kl,
     gaussian_log_likelihood,
+    generator_loss,
     gradient_penalty,
     information_maximisation,
     js_mutual_information,
+    range_penalty,
     squared_wasserstein2,
     virtual_adversarial,
     wasserstein,
@@ -85,6 +88,35 @@ def test_gradient_penalty_reaches_the_critic_but_not_the_samples():
     gradient_penalty(critic, real, fake, torch.rand(5)).backward()
     assert critic[0].weight.grad.abs().sum() > 0
     assert real.grad is None
+
+
+def test_gan_losses_equal_their_equations(rng):
+    real, fake = rng.normal(size=(2, 20, 1)) * 3
+    D_real, D_fake = (1 / (1 + np.exp(-v)) for v in (real, fake))
+    expected = -np.mean(np.log(D_real)) - np.mean(np.log(1 - D_fake))
+    got = discriminator_loss(tensor(real), tensor(fake))
+    assert got.item() == pytest.approx(expected)
+    expected = -np.mean(np.log(D_fake))
+    assert generator_loss(tensor(fake)).item() == pytest.approx(expected)
+
+
+def test_generator_loss_keeps_its_slope_where_the_discriminator_is_sure():
+    """That of log(1 - D) would be exp(-50)."""
+    fake = torch.tensor([[-50.0]], requires_grad=True)
+    generator_loss(fake).backward()
+    assert fake.grad.item() == pytest.approx(-1)
+
+
+def test_range_penalty_equals_its_equation(rng):
+    x = rng.normal(size=(20, 5)) * 20
+    expected = sum(max(abs(v) - 20, 0) for v in x.ravel())
+    assert range_penalty(tensor(x)).item() == pytest.approx(expected)
+
+
+def test_range_penalty_leaves_the_range_alone():
+    x = torch.tensor([-19.9, 0.0, 19.9, 20.5, -30.0], requires_grad=True)
+    range_penalty(x).backward()
+    assert x.grad.tolist() == [0, 0, 0, 1, -1]
 
 
 def test_mutual_information_equals_its_equation(rng):
@@ -190,6 +222,17 @@ def test_virtual_adversarial_step_changes_more_than_a_random_one(rng):
     ]
     assert change[1] > 3 * change[0]
     assert not adversarial.requires_grad
+
+
+def test_virtual_adversarial_step_with_a_known_target_asks_for_one_output_less(rng):
+    W, x, noise = (tensor(rng.normal(size=s)) for s in ((4, 3), (6, 4), (6, 4)))
+    calls, radius = [], torch.ones(6, dtype=torch.float64)
+    logits_of = lambda v: calls.append(1) or v @ W  # noqa: E731
+    args = logits_of, x, radius, noise, radius
+    without = virtual_adversarial(*args)
+    assert len(calls) == 2
+    torch.testing.assert_close(virtual_adversarial(*args, target=x @ W), without)
+    assert len(calls) == 3
 
 
 def test_virtual_adversarial_step_keeps_its_length_where_gradients_vanish(rng):

@@ -11,6 +11,7 @@ from skdeepcluster.networks import (
     MLPEncoder,
     PlainEncoder,
     ResidualEncoder,
+    dcgan,
     xavier_normal_,
     xavier_uniform_,
 )
@@ -45,6 +46,31 @@ def test_published_widths_of_the_residual_encoder():
     for side, widths in ((32, [128, 256, 512]), (96, [64, 128, 256, 512])):
         blocks = list(ResidualEncoder((1, side, side), 60).body)
         assert [block.main[-2].out_channels for block in blocks] == widths
+
+
+@pytest.mark.parametrize(
+    "shape, n_features, parameters",
+    [
+        ((1, 24, 24), 1152, (166_720, 288_752)),  # .167 M, .289 M
+        ((3, 32, 32), 1024, (4_857_281, 4_401_280)),  # 4.86 M, 4.40 M
+        ((3, 48, 48), 1024, (10_100_161, 11_990_464)),  # 10.1 M, 11.99 M
+        ((1, 28, 28), 128 * 4 * 4, None),
+        ((1, 9, 8), 128 * 3 * 2, None),
+        ((2, 4, 5), 128 * 1 * 2, None),
+        ((1, 70, 65), 1024, None),
+    ],
+)
+def test_dcgan_follows_the_image(shape, n_features, parameters):
+    """Published numbers of parameters, and any other size."""
+    D, G = dcgan(shape)
+    if parameters:
+        assert (n_parameters(D), n_parameters(G)) == parameters
+    images = G(torch.rand(2, G[0].in_features))
+    assert images.shape == (2, *shape)
+    assert 0 <= images.min() and images.max() <= 1
+    logits, M = D(images)
+    assert logits.shape == (2, 1)
+    assert M.shape == (2, n_features) == (2, D.n_features)
 
 
 def test_initialisation_is_xavier_and_repeatable():

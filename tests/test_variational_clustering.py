@@ -3,12 +3,11 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from sklearn.cluster import KMeans
 
 from skdeepcluster import VariationalClustering
 from skdeepcluster.losses import Likelihood
 from skdeepcluster.methods.variational_clustering import _NETWORKS, _staged
-from skdeepcluster.metrics import clustering_accuracy
+from tests import conftest
 
 SMALL = {
     "hidden_layer_sizes": (16,),
@@ -29,18 +28,8 @@ def table():
 def started(X, **params):
     """A model, its net before the first step, the step, and the phases' plans."""
     model = VariationalClustering(4, **{**SMALL, **params})
-    runs, nets = [], []
-
-    def train(net):
-        nets.append(net)
-        net.run = lambda step, **plan: runs.append((step, plan))
-        VariationalClustering._train(model, net)
-
-    model._train = train
-    model.fit(X)
-    del model._train
-    nets[0]._set_training(True)
-    return model, nets[0], runs[-1][0], [plan for _, plan in runs]
+    net, phases = conftest.started(model, X)
+    return model, net, phases[-1][0], [plan for _, plan in phases]
 
 
 def softmax(v):

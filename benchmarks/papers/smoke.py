@@ -15,7 +15,7 @@ from benchmarks.run import DEEP, hardware
 from skdeepcluster.engine import ResumableCheckpoint, TimeLimit
 
 # A step of the largest networks takes seconds on a CPU.
-_ROWS = 200
+_ROWS = 64
 
 
 def smoke(table: str, setting: Setting, seed: int = 0) -> dict:

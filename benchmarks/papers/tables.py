@@ -64,6 +64,7 @@ _UDC_GAUSSIANS = Table(
         )
         for n in (0, 1, 2, 3, 4, 8)
     ),
+    hours=True,
 )
 _UDC = {
     "udc-mnist": Setting(

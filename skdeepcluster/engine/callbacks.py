@@ -95,8 +95,9 @@ class Convergence(Callback):
 class Settled(Callback):
     """End a phase when assignments have stopped changing.
 
-    Each epoch is compared with the one `window` epochs before. The share of samples
-    whose cluster differs is ``changed`` in the history, nan until there is one.
+    Each epoch is compared with the one `window` epochs, and at least `least` steps,
+    before: the epochs of a small table are of a single step. The share of samples whose
+    cluster differs is ``changed`` in the history, nan until there is one.
 
     Parameters
     ----------
@@ -108,38 +109,50 @@ class Settled(Callback):
         It ends when `changed` is at most this; 0 never stops.
     window : int
         Epochs.
+    least : int, default=500
+        Steps.
     """
 
     def __init__(
-        self, assign: Callable[[], np.ndarray], phase: str, tol: float, window: int
+        self,
+        assign: Callable[[], np.ndarray],
+        phase: str,
+        tol: float,
+        window: int,
+        least: int = 500,
     ):
         self.assign = assign
         self.phase = phase
         self.tol = tol
         self.window = window
+        self.least = least
 
     def on_train_begin(self, net, **kwargs):
         """Forget the phase before."""
-        self.before_: deque = deque(maxlen=self.window)
+        self.before_: deque = deque()
         if net.phase == self.phase:
             net.converged_ = False
 
     def state_dict(self):
         """Assignments of the last epochs."""
-        return {"before": [torch.from_numpy(clusters) for clusters in self.before_]}
+        return {"before": [(at, torch.from_numpy(was)) for at, was in self.before_]}
 
     def load_state_dict(self, state):
         """Go on where `state_dict` was taken."""
-        self.before_.extend(clusters.cpu().numpy() for clusters in state["before"])
+        self.before_.extend((at, was.cpu().numpy()) for at, was in state["before"])
 
     def on_epoch_end(self, net, **kwargs):
         """Compare; note convergence in ``net.converged_``."""
         if net.phase != self.phase or self.tol == 0:
             return
         now, changed = self.assign(), float("nan")
-        if len(self.before_) == self.window:
-            changed = float((now != self.before_[0]).mean())
-        self.before_.append(now)
+        while len(self.before_) >= self.window:
+            at, was = self.before_[0]
+            if net.n_steps - at < self.least:
+                break
+            changed = float((now != was).mean())
+            self.before_.popleft()
+        self.before_.append((net.n_steps, now))
         net.history.record("changed", changed)
         net.converged_ = changed <= self.tol
 

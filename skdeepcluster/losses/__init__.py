@@ -1,6 +1,12 @@
 """Objectives: functions of tensors, each with its equation."""
 
-from skdeepcluster.losses.adversarial import gradient_penalty, wasserstein
+from skdeepcluster.losses.adversarial import (
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    range_penalty,
+    wasserstein,
+)
 from skdeepcluster.losses.gaussian import (
     bernoulli_log_likelihood,
     gaussian_kl,
@@ -22,12 +28,15 @@ __all__ = [
     "bernoulli_log_likelihood",
     "categorical_entropy",
     "categorical_kl",
+    "discriminator_loss",
     "entropy_bound",
     "gaussian_kl",
     "gaussian_log_likelihood",
+    "generator_loss",
     "gradient_penalty",
     "information_maximisation",
     "js_mutual_information",
+    "range_penalty",
     "squared_wasserstein2",
     "virtual_adversarial",
     "wasserstein",

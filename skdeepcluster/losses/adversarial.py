@@ -1,10 +1,11 @@
-"""Wasserstein critics and their penalty."""
+"""Wasserstein critics, discriminators of a GAN, and their penalties."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
+from torch.nn import functional as F
 
 
 def wasserstein(
@@ -45,3 +46,38 @@ def gradient_penalty(
     between = (epsilon * real + (1 - epsilon) * fake).detach().requires_grad_()
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return (slope.flatten(1).norm(dim=1) - center).square().mean()
+
+
+def discriminator_loss(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    r"""Loss of a GAN's discriminator, from its logits.
+
+    With :math:`\mathrm{sp}(a)=\log(1+e^a)`,
+
+    .. math::
+        \mathbb E_{x\sim\text{real}}\,\mathrm{sp}(-D(x))
+        +\mathbb E_{x\sim\text{fake}}\,\mathrm{sp}(D(x))
+
+    Parameters
+    ----------
+    real, fake : tensor of shape (n, 1)
+    """
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def generator_loss(fake: torch.Tensor) -> torch.Tensor:
+    r"""Non-saturating loss of a GAN's generator, from the discriminator's logits.
+
+    .. math:: \mathbb E_{x\sim\text{fake}}\,\mathrm{sp}(-D(x))
+
+    Its slope does not vanish where the discriminator is sure that x is fake.
+
+    Parameters
+    ----------
+    fake : tensor of shape (n, 1)
+    """
+    return F.softplus(-fake).mean()
+
+
+def range_penalty(x: torch.Tensor, limit: float = 20.0) -> torch.Tensor:
+    r"""Sum of what lies beyond a range: :math:`\sum\max(|x|-\ell,0)`."""
+    return (x.abs() - limit).clamp(min=0).sum()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -16,6 +17,7 @@ def virtual_adversarial(
     noise: torch.Tensor,
     xi: torch.Tensor,
     divergence: Callable = categorical_kl,
+    target: Any = None,
 ) -> torch.Tensor:
     r"""Move each sample in the direction that changes its assignment most.
 
@@ -28,7 +30,7 @@ def virtual_adversarial(
     Parameters
     ----------
     logits_of : callable
-        Logits of the assignment p; called twice.
+        Logits of the assignment p; called twice, or once where `target` is given.
     x : tensor of shape (n, ...)
     radius : tensor of shape (n,)
         Length :math:`\epsilon` of each sample's perturbation.
@@ -39,6 +41,8 @@ def virtual_adversarial(
     divergence : callable, default=categorical_kl
         Scalar divergence of two outputs of `logits_of`, for networks that have more
         than one.
+    target : tensor, default=None
+        What `logits_of` gives for x, without a gradient, where it is already known.
 
     Returns
     -------
@@ -48,8 +52,9 @@ def virtual_adversarial(
     x = x.detach()
     each = (-1, *[1] * (x.ndim - 1))
     d = _unit(noise).requires_grad_()
-    with torch.no_grad():
-        target = logits_of(x)
+    if target is None:
+        with torch.no_grad():
+            target = logits_of(x)
     (g,) = torch.autograd.grad(divergence(target, logits_of(x + xi.view(each) * d)), d)
     return x + radius.view(each) * _unit(g)
 

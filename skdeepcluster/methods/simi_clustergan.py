@@ -566,7 +566,8 @@ or (n_samples, height, width, channels)
     @staticmethod
     def _affine(x, net):
         """Turn, shrink and shear images at random, as for Fashion-MNIST."""
-        return augment.affine(x, net, degrees=10, scale=(0.3, 1), shear=0.3, fill=-1.0)
+        shear = (0.3, 0.3)
+        return augment.random_affine(x, net, degrees=10, scale=(0.3, 1), shear=shear)
 
     # -- inference --------------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from skdeepcluster.networks.clustergan import ConvGenerator, DeepConvEncoder
 from skdeepcluster.networks.conv import ConvEncoder, ResidualEncoder
-from skdeepcluster.networks.custom import CustomEncoder
+from skdeepcluster.networks.custom import CustomEncoder, FrozenEncoder
+from skdeepcluster.networks.dcgan import Discriminator, Sobel, dcgan, mlp_gan
+from skdeepcluster.networks.heads import ClusterHeads
 from skdeepcluster.networks.init import (
     imsat_normal_,
     normal_,
@@ -22,21 +24,27 @@ from skdeepcluster.networks.variational import (
 )
 
 __all__ = [
+    "ClusterHeads",
     "ConvEncoder",
     "ConvGenerator",
     "CustomEncoder",
     "Decoder",
     "DeepConvEncoder",
+    "Discriminator",
+    "FrozenEncoder",
     "GaussianPosterior",
     "GaussianPrior",
     "MLPEncoder",
     "PlainEncoder",
     "ResidualEncoder",
     "Scaling",
+    "Sobel",
     "StridedEncoder",
     "StridedGenerator",
+    "dcgan",
     "imsat_normal_",
     "mlp",
+    "mlp_gan",
     "normal_",
     "still_statistics",
     "wgan_uniform_",

@@ -1,4 +1,4 @@
-"""A user's own encoder, with a head."""
+"""A user's own encoder, with a head or frozen."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 
 class CustomEncoder(nn.Module):
@@ -81,3 +82,51 @@ class CustomEncoder(nn.Module):
         """Return the user's features, flattened, and the head's output."""
         a = self.body(x).flatten(1)
         return a, self.head(a)
+
+
+class FrozenEncoder(CustomEncoder):
+    """Features that are never trained: any module's output, always in eval mode.
+
+    They are centred, and divided by one number, so that their mean variance is 1, once
+    `standardise` has seen some rows.
+
+    Parameters
+    ----------
+    encoder : nn.Module or callable
+        As for :class:`CustomEncoder`; ``nn.Flatten()`` gives the input itself.
+    input_shape : tuple of int
+
+    Attributes
+    ----------
+    n_features : int
+        Width of the features.
+    """
+
+    shift: torch.Tensor
+    factor: torch.Tensor
+
+    def __init__(self, encoder: nn.Module | Callable, input_shape: tuple[int, ...]):
+        super().__init__(encoder, input_shape, 1)
+        self.head = nn.Identity()  # type: ignore[assignment]
+        self.n_features = self.n_activation
+        self.register_buffer("shift", torch.zeros(self.n_features))
+        self.register_buffer("factor", torch.ones(()))
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True):
+        """Stay as it is."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def standardise(self, x: torch.Tensor) -> None:
+        """Learn shift and factor from some rows."""
+        m = self.body(x).flatten(1)
+        std = m.var(0, correction=0).mean().sqrt()
+        self.shift.copy_(m.mean(0))
+        self.factor.copy_(torch.where(std > 0, 1 / std, 1.0))
+
+    def features(self, x: torch.Tensor, rate: float = 0.0) -> torch.Tensor:
+        """Features of shape (n, n_features), a share `rate` of them dropped."""
+        m = (self.body(x).flatten(1) - self.shift) * self.factor
+        return F.dropout(m, rate) if rate else m

@@ -1,0 +1,211 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+
+from skdeepcluster import SIMIClusterGAN
+from skdeepcluster.metrics import clustering_accuracy
+from tests.conftest import QUICK_SIMI, started
+
+
+def log_softmax(a):
+    return a - np.log(np.exp(a).sum(1, keepdims=True))
+
+
+def numpy(x):
+    return x.detach().double().numpy()
+
+
+def test_losses_of_phase_1_equal_a_numpy_reading(table):
+    model = SIMIClusterGAN(4, beta_p=0.3, beta_mu=2.0, **QUICK_SIMI)
+    net, [(step, _), _] = started(model, table)
+    logits = []
+    net.prior_.register_forward_hook(lambda _, args, out: logits.append(numpy(out[1])))
+    losses = step(net)
+    # Twice for the power iteration, then T(x), then x.
+    assert len(logits) == 4
+    log_q, log_p = (log_softmax(a) for a in logits[2:])
+    p = np.exp(log_p)
+    vat = np.mean(np.sum(p * (log_p - log_q), axis=1))
+    conditional = -np.mean(np.sum(p * log_p, axis=1))
+    marginal = -np.sum(p.mean(0) * np.log(p.mean(0)))
+    information = conditional - 2 * marginal + 2 * np.log(4)
+    # Initial probabilities are all but equal: differences of 1e-9.
+    assert losses["vat"].item() == pytest.approx(vat, abs=1e-7)
+    assert losses["information"].item() == pytest.approx(information, abs=1e-5)
+    expected = vat + 0.3 * information
+    assert losses["loss"].item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("gp_center", [1.0, 0.0])
+def test_losses_of_phase_2_equal_a_numpy_reading(table, gp_center):
+    """From the outputs that the step itself computed."""
+    weights = {"alpha_cl": 2, "alpha_mse": 3, "alpha_re": 4, "alpha_pcl": 5}
+    params = {**QUICK_SIMI, **weights, "alpha_cm": 6, "learning_rate": 1e-9}
+    model = SIMIClusterGAN(4, gp_weight=7, gp_center=gp_center, **params)
+    net, [_, (step, _)] = started(model, table)
+    E, G, D = [], [], []
+    for calls, name in ((E, "encoder"), (G, "generator"), (D, "critic")):
+        getattr(net, f"{name}_").register_forward_hook(
+            lambda _, args, out, calls=calls: calls.append((args[0].detach(), out))
+        )
+    descended, descend = [], net.descend
+    net.descend = lambda name, loss: (
+        descended.append(loss.item()) or descend(name, loss)
+    )
+    losses = {k: v.item() for k, v in step(net).items()}
+
+    # The critic's first update: low on the data.
+    (_, d_fake), (x, d_real), (between, _) = D[:3]
+    between = between.requires_grad_()
+    (slope,) = torch.autograd.grad(net.critic_(between).sum(), between)
+    norms = np.linalg.norm(numpy(slope), axis=1)
+    loss_d = numpy(d_real).mean() - numpy(d_fake).mean()
+    loss_d += 7 * np.mean((norms - gp_center) ** 2)
+    assert descended[0] == pytest.approx(loss_d, rel=1e-4)
+
+    (code, x_fake), (code_rec, x_rec), (code_cm, x_cm) = G[5:]
+    (seen_fake, e_fake), (x, e_real) = ((a, numpy(out[1])) for a, out in E)
+    assert torch.equal(seen_fake, x_fake.detach())
+    code, x = numpy(code), numpy(x)
+    z_n, h = code[:, :2], code[:, 2:]
+    assert set(np.unique(h)) == {0, 1} and (h.sum(1) == 1).all()
+    clusters = step.keywords["code"].keywords["clusters"]
+    rows = net.batches._rows
+    assert np.array_equal(h.argmax(1), clusters[rows])
+    z_real = np.exp(log_softmax(e_real[:, 2:]))
+    np.testing.assert_allclose(
+        code_rec.detach(), np.hstack([e_real[:, :2], z_real]), 1e-4
+    )
+    np.testing.assert_allclose(code_cm[:, 2:].detach(), z_real, 1e-4)
+    assert not np.isin(code_cm[:, :2].detach(), z_n).any()  # fresh noise
+    mse = lambda a, b: np.mean((a - numpy(b)) ** 2)  # noqa: E731
+    expected = {
+        "cross_entropy": -np.mean(np.sum(h * log_softmax(e_fake[:, 2:]), axis=1)),
+        "noise_error": np.mean((e_fake[:, :2] - z_n) ** 2),
+        "reconstruction": mse(x, x_rec),
+        "prior_cross_entropy": -np.mean(np.sum(h * log_softmax(e_real[:, 2:]), axis=1)),
+        "cross_modality": mse(numpy(x_fake), x_cm),
+    }
+    for name, value in expected.items():
+        assert losses[name] == pytest.approx(value, rel=1e-4), name
+    total = numpy(D[-1][1]).mean() + np.dot([2, 3, 4, 5, 6], list(expected.values()))
+    assert losses["loss"] == pytest.approx(total, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "switch, loss",
+    [
+        ({"alpha_cl": 0}, "cross_entropy"),
+        ({"alpha_mse": 0}, "noise_error"),
+        ({"alpha_re": 0}, "reconstruction"),
+        ({"alpha_pcl": 0}, "prior_cross_entropy"),
+        ({"learned_prior": False}, "prior_cross_entropy"),
+        ({"alpha_cm": 0}, "cross_modality"),
+    ],
+)
+def test_each_loss_can_be_left_out(table, switch, loss):
+    net, phases = started(SIMIClusterGAN(4, **switch, **QUICK_SIMI), table)
+    losses = phases[-1][0](net)
+    names = {"cross_entropy", "noise_error", "reconstruction", "prior_cross_entropy"}
+    names |= {"cross_modality"}
+    assert {name for name in names if losses[name] == 0} == {loss}
+
+
+def test_phases_have_their_own_batches_and_lengths(table):
+    params = {**QUICK_SIMI, "prior_batch_size": 50, "batch_size": 8}
+    params |= {"prior_max_epochs": 3, "max_epochs": 2}
+    history = SIMIClusterGAN(4, **params).fit(table).history_
+    steps = [
+        np.diff(history["step"][history["phase"] == p], prepend=0)
+        for p in ("prior", "gan")
+    ]
+    assert steps[0].sum() == 3 * 4
+    assert steps[1][1:].sum() == 25 // 6
+    _, [_, (_, auto)] = started(SIMIClusterGAN(4), table)
+    assert auto["n_steps"] == 800
+
+
+def test_running_statistics_know_the_data_alone(table):
+    """Neither the power iteration nor T(x) counts."""
+    model = SIMIClusterGAN(4, **QUICK_SIMI)
+    net, [(step, _), _] = started(model, table)
+    linear, norm = net.prior_.body[:2]
+    weight = linear.weight.detach().clone()
+    step(net)
+    x = model._scaling(model._scaling.centre(table[net.batches._rows]))
+    mean = (x @ weight.T).mean(0)
+    assert norm.momentum == 0.1
+    torch.testing.assert_close(norm.running_mean, 0.1 * mean)
+
+
+def test_own_features_for_the_prior():
+    """Images in no order, features that tell the clusters: the labels follow these."""
+    rng = np.random.default_rng(0)
+    y = np.arange(200) % 2
+    X = rng.integers(0, 256, (200, 8, 8, 3)).astype(np.uint8)
+    features = 1e3 + rng.normal(size=(200, 7)) + 8 * y[:, None]
+    params = {**QUICK_SIMI, "prior_max_epochs": 40, "max_epochs": 1}
+    model = SIMIClusterGAN(2, **{**params, "n_critic": 1})
+    found = []
+    learned = model._prior_clusters
+    model._prior_clusters = lambda *args: found.append(learned(*args)) or found[-1]
+    model.fit(X, prior_features=features)
+    assert clustering_accuracy(y, found[0].numpy()) == 1
+    assert model._description["n_prior"] == 7
+    with pytest.raises(ValueError, match="prior_features has 199 rows, X has 200"):
+        model.fit(X, prior_features=features[1:])
+    with pytest.raises(ValueError, match="need learned_prior=True"):
+        SIMIClusterGAN(2, learned_prior=False).fit(X, prior_features=features)
+    assert model.predict(X).shape == (200,)  # the failed fits have left it as it was
+
+
+def test_kmeans_on_the_code_as_published(table):
+    params = {**QUICK_SIMI, "max_epochs": 20}
+    model = SIMIClusterGAN(3, assign="kmeans", **params).fit(table)
+    code = model.transform(table)
+    centers = KMeans(3, n_init=10, random_state=0).fit(code).cluster_centers_
+    nearest = np.linalg.norm(code[:, None] - centers, axis=2).argmin(1)
+    assert clustering_accuracy(nearest, model.labels_) == 1
+    assert np.array_equal(model.predict(table), model.labels_)
+    # A cluster's samples are of the category that its centre has most of.
+    samples, _ = model.sample(5, cluster=1, random_state=3)
+    assert samples.shape == (5, 6)
+
+
+def test_interpolation_keeps_the_noise(blobs):
+    params = {**QUICK_SIMI, "prior_max_epochs": 100, "max_epochs": 100}
+    model = SIMIClusterGAN(3, **params).fit(blobs)
+    path = model.interpolate(0, 1, n_steps=5, n_samples=2, random_state=0)
+    assert path.shape == (2, 5, 2)
+    back = model.interpolate(1, 0, n_steps=5, n_samples=2, random_state=0)
+    np.testing.assert_allclose(path, back[:, ::-1], atol=1e-5)
+    with pytest.raises(ValueError, match="cluster must be an integer from 0 to"):
+        model.interpolate(0, 7)
+    with pytest.raises(ValueError, match="n_steps must be a positive integer"):
+        model.interpolate(0, 1, n_steps=0)
+
+
+@pytest.mark.parametrize(
+    "shape, n_noise",
+    [((40, 16), 5), ((40, 4), 2), ((40, 200), 30), ((40, 12, 12), 30)]
+    + [((40, 32, 32, 3), 50)],
+)
+def test_automatic_noise(shape, n_noise):
+    X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    params = {**QUICK_SIMI, "prior_max_epochs": 1, "max_epochs": 1, "n_critic": 1}
+    model = SIMIClusterGAN(2, **params).fit(X)
+    assert model._description["n_noise"] == n_noise
+    assert model.sample(2)[0].shape == (2, *shape[1:])
+
+
+def test_affine_is_for_images(table):
+    with pytest.raises(ValueError, match="affine=True is for images"):
+        SIMIClusterGAN(2, affine=True, **QUICK_SIMI).fit(table)
+    X = np.random.default_rng(0).integers(0, 256, (40, 8, 8)).astype(np.uint8)
+    params = {**QUICK_SIMI, "prior_max_epochs": 1, "max_epochs": 1, "n_critic": 1}
+    model = SIMIClusterGAN(2, affine=True, **params)
+    moved, turn = [], model._affine
+    model._affine = lambda x, net: moved.append(x) or turn(x, net)
+    model.fit(X)
+    assert moved[0].shape == (40, 1, 8, 8)

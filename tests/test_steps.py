@@ -1,0 +1,148 @@
+"""For each update of each step: which networks move, and which stay.
+
+(The first phase of the augmented GAN, whose end freezes a network: in its own tests.)
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from skdeepcluster import (
+    DCCS,
+    UDC,
+    AugmentedGANClustering,
+    SIMIClusterGAN,
+    VariationalClustering,
+)
+from tests.conftest import (
+    QUICK,
+    QUICK_AUG,
+    QUICK_SIMI,
+    QUICK_UDC,
+    QUICK_VC,
+    started,
+    weights,
+)
+
+TABLE = np.random.default_rng(0).normal(size=(120, 5)).astype(np.float32)
+IMAGES = np.random.default_rng(0).integers(0, 256, (60, 12, 12)).astype(np.uint8)
+
+UDC_MOVES = {"critic": {"critic"}, "classifier": {"classifier"}}
+UDC_MOVES["generator"] = {"generator"}
+GAN_MOVES = {"critic": {"critic"}, "generator_encoder": {"generator", "encoder"}}
+
+# Model, data, phase, updates in their order; per update, the networks whose weights
+# move; the networks whose batch statistics move at some time in the step.
+STEPS = {
+    "DCCS": (
+        DCCS(3, **QUICK),
+        TABLE,
+        0,
+        4 * ["critic"] + ["encoder"],
+        {"critic": {"critic"}, "encoder": {"encoder", "discriminator"}},
+        {"encoder"},
+    ),
+    "UDC": (
+        UDC(3, **QUICK_UDC),
+        TABLE,
+        0,
+        5 * ["critic"] + 4 * ["classifier"] + ["generator"],
+        UDC_MOVES,
+        set(),
+    ),
+    "UDC, images": (
+        UDC(3, n_critic=1, n_classifier=2, **QUICK_UDC),
+        IMAGES,
+        0,
+        ["critic", "classifier", "classifier", "generator"],
+        UDC_MOVES,
+        set(),
+    ),
+    "UDC, doubled": (
+        UDC(3, n_critic=1, n_classifier=2, doubling=True, **QUICK_UDC),
+        TABLE,
+        1,
+        2 * ["critic"] + 4 * ["classifier"] + ["generator"],
+        UDC_MOVES,
+        set(),
+    ),
+    "SIMI, phase 1": (
+        SIMIClusterGAN(3, **QUICK_SIMI),
+        TABLE,
+        0,
+        ["prior"],
+        {"prior": {"prior"}},
+        {"prior"},
+    ),
+    "SIMI, phase 2": (
+        SIMIClusterGAN(3, **QUICK_SIMI),
+        TABLE,
+        1,
+        5 * ["critic"] + ["generator_encoder"],
+        GAN_MOVES,
+        set(),
+    ),
+    "SIMI, phase 2 of images": (
+        SIMIClusterGAN(3, n_critic=1, **QUICK_SIMI),
+        IMAGES,
+        1,
+        ["critic", "generator_encoder"],
+        GAN_MOVES,
+        {"generator"},
+    ),
+    "SIMI, uniform prior": (
+        SIMIClusterGAN(3, learned_prior=False, **QUICK_SIMI),
+        TABLE,
+        0,
+        5 * ["critic"] + ["generator_encoder"],
+        GAN_MOVES,
+        set(),
+    ),
+    "variational clustering": (
+        VariationalClustering(3, **QUICK_VC),
+        TABLE,
+        -1,
+        ["all"],
+        {"all": {"encoder", "posterior", "prior", "decoder"}},
+        set(),
+    ),
+    "augmented GAN, phase 2": (
+        AugmentedGANClustering(3, **QUICK_AUG),
+        TABLE,
+        0,
+        ["heads"],
+        {"heads": {"heads"}},
+        {"heads"},  # the running losses of the heads
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STEPS)
+def test_what_moves(case):
+    model, X, phase, updates, moves, statistics = STEPS[case]
+    net, phases = started(model, X)
+    parameters = {
+        f"{name}.{key}"
+        for name in net.networks
+        for key, _ in getattr(net, f"{name}_").named_parameters()
+    }
+    descend, seen, buffers = net.descend, [], set()
+
+    def changed(before):
+        return {k for k, v in net.state().items() if not torch.equal(v, before[k])}
+
+    def watched(name, loss):
+        before = weights(net)
+        out = descend(name, loss)
+        seen.append((name, changed(before)))
+        return out
+
+    net.descend = watched
+    before = weights(net)
+    phases[phase][0](net)
+    buffers = {key.split(".")[0] for key in changed(before) - parameters}
+    assert [name for name, _ in seen] == updates
+    for name, keys in seen:
+        assert keys <= parameters
+        assert {key.split(".")[0] for key in keys} == moves[name]
+    assert buffers == statistics
