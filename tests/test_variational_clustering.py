@@ -3,10 +3,12 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import KMeans
 
 from skdeepcluster import VariationalClustering
 from skdeepcluster.losses import Likelihood
 from skdeepcluster.methods.variational_clustering import _NETWORKS, _staged
+from skdeepcluster.metrics import clustering_accuracy
 from tests import conftest
 
 SMALL = {
