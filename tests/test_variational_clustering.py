@@ -76,6 +76,8 @@ def test_losses_equal_a_numpy_reading(table, on_augmented, n_top):
         table,
         elbo_on_augmented=on_augmented,
         n_top=n_top,
+        l2_weight=0.6,
+        w2_weight=1.4,
         lambda_rec=0.7,
         lambda_aug=((0, 0.1), (0.5, 0.4)),
         kl_warmup=0.5,
@@ -116,7 +118,7 @@ def test_losses_equal_a_numpy_reading(table, on_augmented, n_top):
     entropy = -(q_top * np.log(q_top))[:m].sum(1).mean()
     moved = (mean[:n] - mean[n:]) ** 2
     moved = (moved + (np.sqrt(variance[:n]) - np.sqrt(variance[n:])) ** 2).sum(-1)
-    aug = ((q[:n] - q[n:]) ** 2).sum(1) + (q_top[:n] * moved).sum(1)
+    aug = 0.6 * ((q[:n] - q[n:]) ** 2).sum(1) + 1.4 * (q_top[:n] * moved).sum(1)
     expected = {
         "reconstruction": rec,
         "kl": kl,

@@ -241,6 +241,8 @@ _VC_ABLATION = Table(
             {"augmentation": None},
             {"acc": 0.968},
         ),
+        Setting("+ L2 term", "vc", "mnist10k", {"w2_weight": 0.0}, {"acc": 0.972}),
+        Setting("+ W2 term", "vc", "mnist10k", {"l2_weight": 0.0}, {"acc": 0.977}),
         Setting("all", "vc", "mnist10k", {}, {"acc": 0.982}),
     ),
 )

@@ -109,6 +109,9 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         Weight :math:`\lambda_{aug}`, as `lambda_rec`. "auto": 0.01, then 0.5, then 1.
         Where `max_epochs` is over 80, the stages of "auto" are the paper's epochs 1-40,
         41-80 and on; else they begin at 0.2 and 0.4 of the training.
+    l2_weight, w2_weight : float, default=1.0
+        Weights of the two terms of :math:`\mathcal L_{aug}`, that of the clusters and
+        that of the codes; 0 leaves a term out. (Not in the paper but in its ablation.)
     kl_warmup : float, default=0.05
         Share of the training in which the weight of the divergence rises from 0 to 1;
         0: not at all, as published.
@@ -217,6 +220,8 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
             tuple,
             list,
         ],
+        "l2_weight": [Interval(Real, 0, None, closed="left")],
+        "w2_weight": [Interval(Real, 0, None, closed="left")],
         "kl_warmup": [Interval(Real, 0, 1, closed="left")],
         "augmentation": [
             StrOptions({"auto", "rotation", "binarise", "affine", "noise"}),
@@ -249,6 +254,8 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         min_variance=1e-3,
         lambda_rec="auto",
         lambda_aug="auto",
+        l2_weight=1.0,
+        w2_weight=1.0,
         kl_warmup=0.05,
         augmentation="auto",
         noise=(0.1, 0.3),
@@ -537,8 +544,9 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
             q_x, weight = q_x.detach(), weight.detach()
             mean_x, variance_x = mean_x.detach(), variance_x.detach()
         moved = squared_wasserstein2(mean_x, variance_x, mean[n:], variance[n:])
+        moved = (weight * moved).sum(1)
         switched = (q_x - q[n:]).square().sum(1)
-        return (switched + (weight * moved).sum(1)).mean()
+        return (self.l2_weight * switched + self.w2_weight * moved).mean()
 
     # -- schedules --------------------------------------------------------------------
 
