@@ -164,12 +164,16 @@ def affine(x: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
         Where a pixel of the result is read, in pixels from the image's centre, right
         and down: ``maps @ (right, down, 1)``. Outside, the nearest pixel is taken.
     """
-    half = torch.tensor([x.shape[3] / 2, x.shape[2] / 2], device=x.device)
-    # torch counts in halves of the sides.
-    unit = torch.cat([half, half.new_ones(1)])
-    grid = functional.affine_grid(
-        maps * unit / half[:, None], list(x.shape), align_corners=False
-    )
+    height, width = x.shape[2:]
+    # torch counts in halves of the sides. (By numbers of the host: a tensor made here
+    # would be a copy to the device in every step.)
+    (a, b, right), (c, d, down) = (row.unbind(1) for row in maps.unbind(1))
+    rows = [
+        torch.stack([a, b * (height / width), right * (2 / width)], 1),
+        torch.stack([c * (width / height), d, down * (2 / height)], 1),
+    ]
+    theta = torch.stack(rows, 1)
+    grid = functional.affine_grid(theta, list(x.shape), align_corners=False)
     return functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
@@ -200,15 +204,14 @@ def random_affine(
     """
     n, _, height, width = x.shape
     u = 2 * net.rand(5, n) - 1
-    lean = torch.tensor(shear if isinstance(shear, tuple) else (shear, 0.0))
-    lean = lean.to(x)[:, None] * u[1:3]
+    across, along = shear if isinstance(shear, tuple) else (shear, 0.0)
     size = scale[0] + (scale[1] - scale[0]) * net.rand(2, n)
     if flip:
-        size = size * (2 * net.rand(2, n) - 1).sign()
+        size = torch.where(net.rand(2, n) < 0.5, -size, size)
     angle, one = u[0] * math.radians(degrees), torch.ones_like(u[0])
     cos, sin = angle.cos(), angle.sin()
     rotation = torch.stack([cos, -sin, sin, cos], 1).view(n, 2, 2)
-    shearing = torch.stack([one, lean[0], lean[1], one], 1).view(n, 2, 2)
+    shearing = torch.stack([one, across * u[1], along * u[2], one], 1).view(n, 2, 2)
     moved = torch.stack([u[3] * shift * width, u[4] * shift * height], 1)
     # From a pixel of the result back to where it is read: divided by its scale.
     linear = rotation @ shearing / size.T[:, None]

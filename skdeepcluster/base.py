@@ -140,6 +140,10 @@ class DeepClusterer(
         """Draw the first weights of a network; Xavier-normal by default."""
         xavier_normal_(network, generator)
 
+    def _further_data(self) -> list[np.ndarray]:
+        """What else a fit learns from, with one entry per row of X."""
+        return []
+
     def _complete(self, X: np.ndarray) -> None:
         """Fit what is fitted once, on what the networks have learned."""
 
@@ -153,6 +157,22 @@ class DeepClusterer(
         """Store the constructor's arguments, its ``locals()``, as they are."""
         for name in self._get_param_names():
             setattr(self, name, given[name])
+
+    def _auto_budget(
+        self, n_samples: int, table=2_000, images=20_000, least=150
+    ) -> int:
+        """Steps that ``max_epochs="auto"`` stands for: four per row, within limits."""
+        most = table if self._image_shape is None else images
+        return int(np.clip(4 * n_samples, least, most))
+
+    def _check_pixels(self, input_shape: tuple[int, ...]) -> None:
+        """Raise if `scale` leaves the range that generated images have."""
+        if len(input_shape) > 1 and self.scale in ("standard", "common"):
+            low, high = (f"{limit:g}" for limit in self._pixel_range)
+            raise ValueError(
+                f"scale={self.scale!r} leaves the range [{low}, {high}] that generated "
+                "images have; use 'minmax'."
+            )
 
     def _check_layers(self, *names: str) -> None:
         """Raise if one of these parameters does not hold widths of layers."""
@@ -323,8 +343,9 @@ or (n_samples, height, width, channels)
             if name not in apart
         }
         about = type(self).__name__, params, X.shape, X.dtype.str, device.type, seed
-        rows = X[:: max(1, len(X) // _FOLLOWED)]
-        digest = hashlib.sha256(rows.tobytes())
+        digest = hashlib.sha256()
+        for data in (X, *self._further_data()):
+            digest.update(data[:: max(1, len(data) // _FOLLOWED)].tobytes())
         digest.update(repr(about).encode())
         return digest.hexdigest()
 

@@ -38,6 +38,7 @@ class GenerativeMixin:
     _model: torch.nn.ModuleDict
     _kept: np.ndarray
     _chunk: int
+    _description: dict[str, Any]
     n_clusters: int
     n_clusters_: int
     random_state: Any
@@ -160,7 +161,7 @@ class GenerativeMixin:
 
     def _all_clusters(self, category: torch.Tensor) -> torch.Tensor:
         """Categories over all clusters, of those over the ones that are not empty."""
-        full = category.new_zeros(len(category), int(self.n_clusters))
+        full = category.new_zeros(len(category), self._description["n_clusters"])
         full[:, torch.from_numpy(self._kept).to(category.device)] = category
         return full
 

@@ -4,8 +4,8 @@ import torch
 from sklearn.cluster import KMeans
 
 from skdeepcluster import UDC
-from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.methods.udc import _LAYERS
+from skdeepcluster.metrics import clustering_accuracy
 from tests.conftest import QUICK_UDC, started
 
 
@@ -15,7 +15,7 @@ def test_losses_equal_a_numpy_reading(table):
     net, [(step, _)] = started(model, table)
     critic, classifier, descended = [], [], []
     net.critic_.register_forward_hook(
-        lambda _, args, out: critic.append((args[0], out[1].detach().double().numpy()))
+        lambda _, args, out: critic.append((args[0], out.detach().double().numpy()))
     )
     net.classifier_.register_forward_hook(
         lambda _, args, out: classifier.append(out[1].detach().double().numpy())
@@ -34,7 +34,7 @@ def test_losses_equal_a_numpy_reading(table):
     (_, d_real), (x_fake, d_fake), (between, _) = critic[:3]
     assert torch.equal(x_fake, x_all[:100])
     between = between.detach().requires_grad_()
-    (slope,) = torch.autograd.grad(net.critic_(between)[1].sum(), between)
+    (slope,) = torch.autograd.grad(net.critic_(between).sum(), between)
     norms = np.linalg.norm(slope.double().numpy(), axis=1)
     loss_d = d_fake.mean() - d_real.mean() + 7 * np.mean((norms - 1) ** 2)
     assert descended[0][1].item() == pytest.approx(loss_d, rel=1e-4)
@@ -141,3 +141,10 @@ def test_clusters_groups_of_unequal_width_where_kmeans_fails():
     params = {**layers, "gp_weight": 10, "learning_rate": 1e-3, "max_epochs": 500}
     labels = [UDC(3, random_state=s, **params).fit_predict(X) for s in range(3)]
     assert np.median([clustering_accuracy(y, found) for found in labels]) > 0.9
+
+
+@pytest.mark.parametrize("scale", ["standard", "common"])
+def test_generated_images_need_their_range(scale):
+    X = np.random.default_rng(0).integers(0, 256, (40, 8, 8)).astype(np.uint8)
+    with pytest.raises(ValueError, match=r"leaves the range \[0, 1\]"):
+        UDC(2, scale=scale, **QUICK_UDC).fit(X)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from numbers import Integral, Real
 
-import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -312,8 +311,7 @@ class DCCS(DeepClusterer):
         adversarial = self._augmentation_kind() in ("vat", "noise+vat")
         near = NeighbourDistance.of(net) if adversarial else None
         step = functools.partial(self._step, edges=edges, near=near)
-        longest = 2_000 if self._image_shape is None else 20_000
-        budget = int(np.clip(4 * net.batches.n_samples, 150, longest))
+        budget = self._auto_budget(net.batches.n_samples)
         net.run(step, **self._schedule(net, self.max_epochs, budget, self.n_critic + 1))
 
     def _step(self, net, edges, near):

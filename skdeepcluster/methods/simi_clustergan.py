@@ -183,7 +183,8 @@ class SIMIClusterGAN(GenerativeMixin, DeepClusterer):
     :math:`G` and :math:`E`, as in ClusterGAN; the paper's two updates have the same
     gradients. (7) Clusters are the categorical code by default, see `assign`. (8)
     Tables are standardised and generated without the paper's tanh. (9) Networks for
-    colour images, which the paper does not give, extend ClusterGAN's. (10) The budget
+    colour images, which the paper does not give, extend ClusterGAN's; all images are
+    scaled to [-1, 1] (the paper's STL-10 to [0, 1], with a sigmoid). (10) The budget
     of phase 2, unknown for the paper, is far below ClusterGAN's 500,000 iterations.
 
     As :math:`J_{pce}` teaches the encoder the labels of :math:`P`, the clusters stay
@@ -329,14 +330,16 @@ or (n_samples, height, width, channels)
             ended up empty (they are dropped), or assignments still changed.
         """
         if prior_features is not None:
-            prior_features = check_array(prior_features, dtype=np.float32)
+            prior_features = check_array(
+                prior_features, dtype=np.float32, input_name="prior_features"
+            )
             if not self.learned_prior:
                 raise ValueError("prior_features need learned_prior=True.")
             if len(prior_features) != len(X):
                 raise ValueError(
                     f"prior_features has {len(prior_features)} rows, X has {len(X)}."
                 )
-        self._prior_features = prior_features
+        self._prior_features, self._labelled_by = prior_features, "encoder"
         try:
             return self._fit(X, y)
         finally:
@@ -348,11 +351,9 @@ or (n_samples, height, width, channels)
         is_table, features = len(input_shape) == 1, self._prior_features
         if self.affine and is_table:
             raise ValueError("affine=True is for images; set image_shape.")
-        if not is_table and self.scale in ("standard", "common"):
-            raise ValueError(
-                f"scale={self.scale!r} leaves the range [-1, 1] that the generator's "
-                "images have; use 'minmax'."
-            )
+        if self.affine and features is not None:
+            raise ValueError("affine=True has no part where prior_features are given.")
+        self._check_pixels(input_shape)
         prior = self.prior_layer_sizes
         if prior == "auto":
             prior = (256, 256) if is_table and features is None else (1200, 1200)
@@ -391,8 +392,8 @@ or (n_samples, height, width, channels)
                 kind = functools.partial(ConvEncoder, batch_norm=False)
             else:
                 kind = DeepConvEncoder
-            E, critic = kind(input_shape, n_code), kind(input_shape, 1)
-            D = nn.Sequential(critic.body, critic.head)
+            E, D = kind(input_shape, n_code), kind(input_shape, 1)
+            D = nn.Sequential(D.body, D.head)
         if encoder is not None:
             E = CustomEncoder(encoder, input_shape, n_code)
         return {
@@ -418,37 +419,48 @@ or (n_samples, height, width, channels)
 
     # -- training ---------------------------------------------------------------------
 
+    def _batch_size(self):
+        return self.prior_batch_size if self.learned_prior else self.batch_size
+
+    def _further_data(self):
+        return [] if self._prior_features is None else [self._prior_features]
+
     def _train(self, net):
-        n, is_table = net.batches.n_samples, self._image_shape is None
-        longest = 2_000 if is_table else 20_000
+        n = net.batches.n_samples
         if self.learned_prior:
-            net.batches.resize(self.prior_batch_size)
-            passes = 50 * len(net.batches)
-            budget = min(max(passes, min(max(4 * n, 150), 1_500)), longest)
-            plan = self._schedule(net, self.prior_max_epochs, budget)
-            features = self._scaled_features(net)
-            near = self._neighbours(net, features)
-            step = functools.partial(self._prior_step, features=features, near=near)
-            net.run(step, **plan, phase="prior")
-            clusters = self._prior_clusters(net, features)
-            code = functools.partial(self._learned_code, clusters=clusters)
+            code = functools.partial(
+                self._learned_code, clusters=self._learn_prior(net, n)
+            )
             net.batches.resize(self.batch_size)
         else:
             edges = prior_edges(None, self.n_clusters, net.device)
             code = functools.partial(self._uniform_code, edges=edges)
-        budget = int(np.clip(4 * n, 150, longest))
+        budget = self._auto_budget(n)
         plan = self._schedule(net, self.max_epochs, budget, self.n_critic + 1)
         net.run(functools.partial(self._step, code=code), **plan, phase="gan")
 
-    def _prior_step(self, net, features, near):
+    def _learn_prior(self, net, n):
+        """Phase 1; returns the clusters of all rows."""
+        passes = 50 * len(net.batches)
+        least, most = min(max(4 * n, 150), 1_500), self._auto_budget(10**6)
+        plan = self._schedule(net, self.prior_max_epochs, min(max(passes, least), most))
+        features = self._scaled_features(net)
+        far = self._neighbour_distance(net, features, plan["n_steps"])
+        step = functools.partial(self._prior_step, features=features, far=far)
+        self._labelled_by = "prior" if features is None else "encoder"
+        net.run(step, **plan, phase="prior")
+        self._labelled_by = "encoder"
+        return self._prior_clusters(net, features)
+
+    def _prior_step(self, net, features, far):
         """Phase 1: one step of the prior learning algorithm."""
         P, x = net.prior_, net.draw()
-        moved = self._affine(x, net) if self.affine and features is None else x
+        moved = self._affine(x, net) if self.affine else x
         if features is None:
             x, moved = x.flatten(1), moved.flatten(1)
         else:
             x = moved = net.batches.of_batch(features)
-        distance = near(moved)
+        distance = far(x)
         # Only the pass of the data itself counts for the running statistics.
         with still_statistics(P):
             moved = virtual_adversarial(
@@ -498,12 +510,17 @@ or (n_samples, height, width, channels)
     def _losses(self, G, E, x, h, z_n, z_n2, x_fake):
         """The five losses J with their weights; one that is switched off is 0."""
         n_noise, zero = z_n.shape[1], x.new_zeros(())
-        noise_fake, logits_fake = self._code(E, x_fake)
+        # Running statistics are for what is met later: of E data, of G sampled codes.
+        with still_statistics(E):
+            noise_fake, logits_fake = self._code(E, x_fake)
         noise_real, logits_real = self._code(E, x)
         z_real = logits_real.softmax(1)
 
         def weighted(weight, loss):
-            return weight, loss() if weight else zero
+            if not weight:
+                return weight, zero
+            with still_statistics(G):
+                return weight, loss()
 
         return {
             "cross_entropy": weighted(
@@ -547,12 +564,27 @@ or (n_samples, height, width, channels)
         features = features - features.mean(0)
         return features / features.std().clamp(min=1e-12)
 
-    def _neighbours(self, net, features):
+    def _neighbour_distance(self, net, features, n_steps):
+        """Distance of each row of a batch to its tenth neighbour, known beforehand.
+
+        For more rows than the phase will draw, it is computed as they come.
+        """
+        n = net.batches.n_samples
         if features is None:
-            return NeighbourDistance.of(net)
-        return NeighbourDistance(
-            features[net.randperm(len(features))[:1_000]], len(features)
-        )
+            near = NeighbourDistance.of(net)
+        else:
+            near = NeighbourDistance(features[net.randperm(n)[:1_000]], n)
+        if n > n_steps * net.batches.batch_size:
+            return near
+        known = torch.cat([near(rows) for rows in self._in_order(net, features)])
+        return lambda x: net.batches.of_batch(known)
+
+    @staticmethod
+    def _in_order(net, features):
+        """What P reads of all rows, block by block."""
+        if features is not None:
+            return features.split(1_024)
+        return (x.flatten(1) for x in net.batches.in_order(1_024))
 
     @torch.no_grad()
     def _prior_clusters(self, net, features):
@@ -578,7 +610,9 @@ or (n_samples, height, width, channels)
     def _encode(self, x):
         noise, logits = self._code(self._model["encoder"], x)
         embedding = torch.cat([noise, logits.softmax(1)], 1)
-        if self.assign == "kmeans":
+        if self._labelled_by == "prior":  # stopped in phase 1: the encoder is untrained
+            logits = self._model["prior"](x.flatten(1))[1]
+        elif self._model["kmeans"].fitted:
             logits = self._model["kmeans"](embedding)
         return embedding, logits
 
@@ -587,42 +621,54 @@ or (n_samples, height, width, channels)
             return
         embedding = np.concatenate([embedding for embedding, _ in self._infer(X)])
         kmeans = KMeans(self.n_clusters, n_init=10, random_state=0).fit(embedding)
-        self._model["kmeans"].set(kmeans.cluster_centers_)
+        self._model["kmeans"].set(
+            kmeans.cluster_centers_, kmeans.inertia_ / embedding.size
+        )
 
     def _noise(self, n, draws):
         return self.sigma * draws.randn(n, self._description["n_noise"])
 
     def _generate(self, category, noise):
-        if self.assign == "kmeans":
+        if self._model["kmeans"].fitted:
             # A centre's category is the greatest entry of its categorical part.
             codes = self._model["kmeans"].centers[:, self._description["n_noise"] :]
-            category = category @ one_hot(codes.argmax(1), self.n_clusters).float()
+            category = category @ one_hot(codes.argmax(1), codes.shape[1]).float()
         return self._model["generator"](torch.cat([noise, category], 1))
 
     def _proportions(self):
-        """As the clusters were found in the training data."""
+        """As the clusters were found in the training data; or as they were drawn."""
+        if not self.learned_prior or not hasattr(self, "labels_"):
+            return np.ones(self.n_clusters)
         proportions = np.zeros(self.n_clusters)
         proportions[self._kept] = np.bincount(self.labels_)
         return proportions
 
 
 class Centers(nn.Module):
-    """Centres of k-means; logits that order clusters by their distance."""
+    """Centres of k-means, as Gaussians of one variance, once they have been fitted."""
 
     centers: torch.Tensor
+    variance: torch.Tensor
 
     def __init__(self, n_clusters: int, n_embedding: int):
         super().__init__()
         self.register_buffer("centers", torch.zeros(n_clusters, n_embedding))
+        self.register_buffer("variance", torch.zeros(()))
 
-    def set(self, centers: np.ndarray) -> None:
-        """Take over fitted centres."""
+    @property
+    def fitted(self) -> bool:
+        """Whether there are any."""
+        return bool(self.variance > 0)
+
+    def set(self, centers: np.ndarray, variance: float) -> None:
+        """Take over fitted centres, and the variance around them."""
         self.centers.copy_(torch.from_numpy(centers))
+        self.variance.fill_(max(variance, 1e-12))
 
     def forward(self, embedding):
-        """Minus half the squared distance to each centre."""
+        """Logarithm of each Gaussian's density, up to a constant."""
         difference = embedding[:, None] - self.centers
-        return -difference.square().sum(2) / 2
+        return -difference.square().sum(2) / (2 * self.variance)
 
 
 def _n_noise(input_shape: tuple[int, ...]) -> int:

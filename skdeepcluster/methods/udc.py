@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from numbers import Integral, Real
 
-import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
+from torch import nn
 
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.docstrings import documented
@@ -171,6 +171,7 @@ class UDC(GenerativeMixin, DeepClusterer):
     # -- networks ---------------------------------------------------------------------
 
     def _describe(self, input_shape):
+        self._check_pixels(input_shape)
         n_noise = self.n_noise
         if n_noise == "auto":
             n_noise = 2 if len(input_shape) == 1 else 128
@@ -188,11 +189,12 @@ class UDC(GenerativeMixin, DeepClusterer):
         if len(input_shape) == 1:
             d, (generator, critic, classifier) = input_shape[0], layers
             G = mlp(n_code, generator, d, slope=0)
-            D = MLPEncoder(d, critic, 1, batch_norm=False, slope=0)
+            D = mlp(d, critic, 1, slope=0)
             C = MLPEncoder(d, classifier, n_clusters, batch_norm=False, slope=0)
         else:
             G = StridedGenerator(n_code, input_shape)
             D = StridedEncoder(input_shape, 1)
+            D = nn.Sequential(D.body, D.head)
             C = StridedEncoder(input_shape, n_clusters)
         if encoder is not None:
             C = CustomEncoder(encoder, input_shape, n_clusters)
@@ -210,8 +212,7 @@ class UDC(GenerativeMixin, DeepClusterer):
     # -- training ---------------------------------------------------------------------
 
     def _train(self, net):
-        longest = 2_000 if self._image_shape is None else 20_000
-        budget = int(np.clip(4 * net.batches.n_samples, 150, longest))
+        budget = self._auto_budget(net.batches.n_samples)
         plan = self._schedule(net, self.max_epochs, budget, self.n_critic)
         edges = prior_edges(self.cluster_prior, self.n_clusters, net.device)
         step = functools.partial(self._step, edges=edges)
@@ -237,10 +238,8 @@ class UDC(GenerativeMixin, DeepClusterer):
         distances, penalties = [], []
         for i in range(n_critic):
             x = self._view(net.draw())
-            distance = wasserstein(lambda x: D(x)[1], x, x_fake[i])
-            penalty = gradient_penalty(
-                lambda x: D(x)[1], x, x_fake[i], epsilon=net.rand(n)
-            )
+            distance = wasserstein(D, x, x_fake[i])
+            penalty = gradient_penalty(D, x, x_fake[i], net.rand(n))
             distances.append(distance.detach())
             penalties.append(penalty.detach())
             net.descend("critic", self.gp_weight * penalty - distance)
@@ -250,7 +249,7 @@ class UDC(GenerativeMixin, DeepClusterer):
         logits = C(x_fake)[1]
         bound = entropy_bound(logits, y)
         eta = self._eta(since + (until - since) * net.progress)
-        loss = net.descend("generator", eta * bound - D(x_fake)[1].mean())
+        loss = net.descend("generator", eta * bound - D(x_fake).mean())
         return {
             "loss": loss,
             "wasserstein": torch.stack(distances).mean(),
