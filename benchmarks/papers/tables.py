@@ -50,7 +50,14 @@ def _epochs(n_samples: int, batch_size: int, n_draws: int, n_iterations: int) ->
 
 def _udc(n_samples: int, n_iterations: int = 900_000) -> dict:
     epochs = _epochs(n_samples, 100, 5, n_iterations)
-    return {"max_epochs": epochs, "tol": 0, "learning_rate": 1e-4}
+    paper = {"learning_rate": 1e-4, "gp_weight": 100.0}
+    return {"max_epochs": epochs, "tol": 0, **paper}
+
+
+_WIDE = dict.fromkeys(
+    ("hidden_layer_sizes", "generator_layer_sizes", "critic_layer_sizes"),
+    (512, 512, 512),
+)
 
 
 _UDC_GAUSSIANS = Table(
@@ -334,6 +341,7 @@ _DCCS_FULL = {
 _FULL = _UDC | _SIMI_FULL | _VC_FULL | _AUGMENTED_GAN_FULL | _DCCS_FULL
 TABLES: dict[str, Table] = {
     "udc-gaussians": _UDC_GAUSSIANS,
+    "udc-gaussians-short": _UDC_GAUSSIANS_SHORT,
     "udc-uniformity": _UDC_UNIFORMITY,
     "simi-ablation": _SIMI_ABLATION,
     "simi-imbalance": _SIMI_IMBALANCE,
