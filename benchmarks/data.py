@@ -55,6 +55,8 @@ def _file(name: str, rows: slice = _ALL, flat: bool = False):
     def read():
         with np.load(_path(name)) as data:
             X, y = data["X"][rows], data["y"][rows]
+        if X.dtype == np.float16:  # embeddings; a scaler's sums would overflow
+            X = X.astype(np.float32)
         return (X.reshape(len(X), -1) if flat else X), y
 
     return read

@@ -67,11 +67,20 @@ _UDC_GAUSSIANS = Table(
             f"n_noise={n}",
             "udc",
             "gaussians",
-            {**_udc(100_000, 100_000), "n_noise": n, "scale": None},
+            {**_udc(100_000, 100_000), **_WIDE, "n_noise": n, "scale": None},
         )
         for n in (0, 1, 2, 3, 4, 8)
     ),
     hours=True,
+)
+_UDC_GAUSSIANS_SHORT = Table(
+    "UDC IV-B with the default networks and length, for a processor",
+    tuple(
+        Setting(
+            f"n_noise={n}", "udc", "gaussians", {"tol": 0, "n_noise": n, "scale": None}
+        )
+        for n in (0, 1, 2, 3, 4, 8)
+    ),
 )
 _UDC = {
     "udc-mnist": Setting(
