@@ -1,4 +1,5 @@
 import pickle
+import warnings
 from functools import partial
 
 import numpy as np
@@ -7,6 +8,8 @@ import torch
 from scipy import ndimage
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepcluster import AugmentedGANClustering
@@ -84,6 +87,25 @@ def test_features_stay_bit_equal_while_the_heads_are_trained(kind, request):
     assert {k.split(".")[0] for k in moved(net, before)} == {"heads"}
 
 
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_the_discriminator_of_a_fit_is_that_of_its_first_phase(kind, request):
+    """Statistics of batch norm too, though networks are then put in training mode."""
+    states = []
+
+    class Keep(Callback):
+        def on_train_end(self, net, **kwargs):
+            state = net.discriminator_.state_dict()
+            states.append({k: v.clone() for k, v in state.items()})
+
+    model = AugmentedGANClustering(4, callbacks=[Keep()], **GAN)
+    model.fit(request.getfixturevalue(kind))
+    of_gan, at_the_end = states
+    tracked = [v for k, v in of_gan.items() if k.endswith("num_batches_tracked")]
+    assert tracked and all(tracked)
+    for key, value in model._model["discriminator"].state_dict().items():
+        assert torch.equal(value, of_gan[key]) and torch.equal(value, at_the_end[key])
+
+
 def test_batch_norm_averages_are_of_real_images_alone(images):
     net, steps = started(AugmentedGANClustering(4, **GAN), images)
     D, inputs = net.discriminator_, []
@@ -120,6 +142,7 @@ def test_gan_losses_equal_a_numpy_reading(images):
     assert losses["discriminator"].item() == pytest.approx(loss_D, rel=1e-5)
     assert losses["range_penalty"].item() == pytest.approx(penalty, rel=1e-5)
     assert given["discriminator"] == pytest.approx(loss_D + 0.3 * penalty, rel=1e-5)
+    assert losses["loss"].item() == given["discriminator"]
     assert losses["generator"].item() == pytest.approx(sp(-again).mean(), rel=1e-5)
 
 
@@ -134,6 +157,8 @@ def test_heads_losses_equal_a_numpy_reading(table):
         tolerance=0.01,
         over_tolerance=0.2,
         init_std=1.0,
+        vat_xi=0.7,
+        vat_radius=0.3,
         **QUICK,
     )
     net, steps = started(model, table)
@@ -142,7 +167,7 @@ def test_heads_losses_equal_a_numpy_reading(table):
         lambda _, args, out: seen.append((args[0].detach(), out[1]))
     )
     losses = take(net, steps, "heads")
-    (m, clean), _, (views, moved_logits) = seen
+    (m, clean), (probe, _), (views, moved_logits) = seen
     m, views = m.double().numpy(), views.double().numpy()
     dropped, adversarial = views[:128], views[128:]
     m2 = np.concatenate([m, m])
@@ -150,7 +175,9 @@ def test_heads_losses_equal_a_numpy_reading(table):
     assert 0.05 < (dropped == 0).mean() < 0.15
     assert not np.array_equal(dropped[:64], dropped[64:])
     step = np.linalg.norm(adversarial - m2, axis=1)
-    np.testing.assert_allclose(step, 0.2 * np.linalg.norm(m2, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(step, 0.3 * np.linalg.norm(m2, axis=1), rtol=1e-4)
+    step = np.linalg.norm(probe.double().numpy() - m2, axis=1)
+    np.testing.assert_allclose(step, 0.7 * np.linalg.norm(m2, axis=1), rtol=1e-4)
 
     def softmax(v):
         v = np.exp(v.detach().double().numpy())
@@ -237,6 +264,24 @@ def test_the_head_with_the_lowest_loss_is_read(table):
             assert torch.equal(H.read(logits), logits[:, best])
 
 
+@pytest.mark.parametrize("params, warns", [(GAN, True), (QUICK, False)])
+def test_a_stop_that_leaves_the_heads_untrained_is_told(table, params, warns):
+    model = AugmentedGANClustering(4, callbacks=[TimeLimit(0)], **params)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(table)
+    told = [w for w in caught if "the clusters, are untrained" in str(w.message)]
+    assert [w.category for w in told] == [ConvergenceWarning] * warns
+    assert set(model.history_["phase"]) == {"gan" if warns else "heads"}
+
+
+def test_a_loss_that_is_not_finite_in_the_first_phase_is_told_too(table):
+    model = AugmentedGANClustering(4, **GAN)
+    model._gan_step = lambda net: {"loss": torch.tensor(float("nan"))}
+    with pytest.warns(ConvergenceWarning, match="no longer finite.*are untrained"):
+        model.fit(table)
+
+
 @pytest.mark.parametrize("seconds", [0, 1e9])
 def test_the_head_is_chosen_however_the_training_ends(table, seconds):
     model = AugmentedGANClustering(4, callbacks=[TimeLimit(seconds)], **QUICK)
@@ -310,6 +355,23 @@ def test_own_encoder_is_frozen(table):
     assert m.var(0, correction=0).mean().item() == pytest.approx(1, rel=1e-4)
 
 
+def test_own_encoder_runs_once_per_row_of_a_step(table):
+    """Its views under dropout are of the same features."""
+    own = nn.Linear(6, 4)
+    model = AugmentedGANClustering(3, encoder=own, **{**QUICK, "n_views": 3})
+    net, steps = started(model, table)
+    read, given = [], []
+    net.encoder_.body.register_forward_pre_hook(lambda _, args: read.append(args[0]))
+    net.heads_.register_forward_pre_hook(lambda _, args: given.append(args[0]))
+    take(net, steps, "heads")
+    assert [len(x) for x in read] == [64]
+    m, dropped = given[0], given[-1][: 3 * 64]
+    views = dropped.unflatten(0, (3, 64))
+    kept = views != 0
+    torch.testing.assert_close(views[kept], (m / 0.9).expand_as(views)[kept])
+    assert not torch.equal(kept[0], kept[1])
+
+
 @pytest.mark.parametrize(
     "X, params",
     [
@@ -333,30 +395,69 @@ def test_every_kind_of_features_predicts_and_pickles(X, params):
     assert list(dict.fromkeys(model.history_["phase"])) == phases
 
 
+_INPUT = {"views": 1, "rows": 250, "rate": 1e-3, "std": "fan-in", "crop": 0}
+_LEARNED = {"views": 5, "rows": 500, "rate": 1e-4, "std": 1e-2, "crop": 0}
+_SMALL, _LARGE = {"radius": 0.2, "xi": 1.0}, {"radius": 0.15, "xi": 0.3}
+
+
 @pytest.mark.parametrize(
     "shape, params, expected",
     [
-        ((40, 6), {}, ("input", 0, "fan-in", 1e-3)),
-        ((40, 28, 28), {}, ("gan", 2, 1e-2, 1e-4)),
-        ((40, 27, 28), {}, ("gan", 0, 1e-2, 1e-4)),
-        ((16, 32, 32, 3), {}, ("gan", 0, 1e-3, 1e-4)),
-        ((40, 28, 28), {"features": "input"}, ("input", 0, "fan-in", 1e-3)),
-        ((40, 28, 28), {"encoder": nn.Flatten()}, ("input", 0, "fan-in", 1e-3)),
-        ((40, 6), {"features": "gan"}, ("gan", 0, "fan-in", 1e-4)),
+        ((600, 6), {}, {**_INPUT, **_SMALL}),
+        ((600, 28, 28), {}, {**_LEARNED, **_SMALL, "crop": 2}),
+        ((600, 27, 28), {}, {**_LEARNED, **_SMALL}),
+        ((600, 32, 32, 3), {}, {**_LEARNED, **_LARGE, "std": 1e-3}),
+        ((600, 28, 28), {"features": "input"}, {**_INPUT, **_SMALL}),
+        ((600, 32, 32), {"features": "input"}, {**_INPUT, **_LARGE}),
+        ((600, 28, 28), {"encoder": nn.Flatten()}, {**_INPUT, **_SMALL}),
+        ((600, 6), {"features": "gan"}, {**_LEARNED, **_SMALL, "std": "fan-in"}),
+        (
+            (600, 6),
+            {"n_views": 2, "batch_size": 9, "learning_rate": 0.1, "init_std": 0.3},
+            {"views": 2, "rows": 9, "rate": 0.1, "std": 0.3, "crop": 0, **_SMALL},
+        ),
     ],
 )
 def test_automatic_settings(shape, params, expected):
+    """As the net and a step of the heads have them; features are stood in for."""
     X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    model = AugmentedGANClustering(3, random_state=0, **params)
+    small = {"hidden_layer_sizes": (400,), "n_heads": 1}
+    model = AugmentedGANClustering(3, random_state=0, **small, **params)
     net, steps = started(model, X)
-    kind = model._description["features"]
-    got = kind, model._description["crop"], model._init_std(), model._learning_rate()
+    learned = expected["views"] == 5
+    assert ("gan" in steps) == (model._description["features"] == "gan") == learned
+    H = net.heads_
+    n_features = H.trunk[0].in_features
+    model._features = lambda x: torch.ones(len(x), n_features)
+    model._dropped = lambda x, m, r: m.repeat(r, 1)
+    given = []
+    H.register_forward_pre_hook(lambda _, args: given.append(args[0].detach()))
+    weight = H.trunk[0].weight.detach().clone()
+    take(net, steps, "heads")
+    m, probe, views = given
+    adversarial = views[len(views) // 2 :]
+
+    def length(moved):
+        return (moved - 1).norm(dim=1).mean().item() / n_features**0.5
+
+    (group,) = net.heads_optimizer_.param_groups
+    std = n_features**-0.5 if expected["std"] == "fan-in" else expected["std"]
+    assert weight.std().item() == pytest.approx(std, rel=0.1)
+    got = {
+        "views": len(adversarial) / len(m),
+        "rows": len(m),
+        "rate": group["lr"],
+        "radius": pytest.approx(length(adversarial), rel=1e-3),
+        "xi": pytest.approx(length(probe), rel=1e-3),
+        "crop": model._description["crop"],
+        "std": expected["std"],
+    }
     assert got == expected
-    assert ("gan" in steps) == (kind == "gan")
-    first = net.heads_.trunk[0].weight
-    std = first.shape[1] ** -0.5 if got[2] == "fan-in" else got[2]
-    assert first.std().item() == pytest.approx(std, rel=0.1)
-    assert model._description["heads"] == [(5, 3), (1, 15)]
+
+
+def test_automatic_heads():
+    model = AugmentedGANClustering(3)
+    assert model._describe((6,))["heads"] == [(5, 3), (1, 15)]
 
 
 def test_budget_and_epochs():

@@ -1,4 +1,5 @@
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -191,6 +192,23 @@ def test_assignments_settle_only_after_the_last_stage(table):
     assert (step.keywords["begin"], step.keywords["share"]) == (0.8, 0.2)
 
 
+@pytest.mark.parametrize(
+    "shape, params, expected",
+    [
+        ((200, 4), {}, (100, 1e-3)),
+        ((200, 4, 4), {}, (100, 1e-3)),
+        ((200, 4, 4, 3), {}, (30, 1e-4)),
+        ((200, 4, 4, 3), {"batch_size": 50, "learning_rate": 0.02}, (50, 0.02)),
+    ],
+)
+def test_batch_size_and_step_size_by_kind_of_data(shape, params, expected):
+    X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    model = VariationalClustering(2, max_epochs=1, random_state=0, **params)
+    net, _ = conftest.started(model, X)
+    (group,) = net.optimizer_.param_groups
+    assert (net.batches.batch_size, group["lr"]) == expected
+
+
 def test_divergence_is_warmed_up():
     half = torch.tensor(0.05)
     assert VariationalClustering(kl_warmup=0.1)._kl_weight(half).item() == 0.5
@@ -243,11 +261,61 @@ def test_images(shape, kind, n_outputs):
     model.fit(X)
     assert model._augmentation_kind() == kind
     assert model._model["decoder"].body[-1].out_channels == n_outputs
+    seen = []
+    model._model["decoder"].register_forward_hook(lambda *args: seen.append(args[2][0]))
     rows, y = model.sample(4, random_state=0)
     assert rows.shape == (4, *shape[1:]) and set(y) <= set(range(model.n_clusters_))
-    assert rows.min() >= -300 and rows.max() <= 600
-    if kind == "rotation":  # expected pixels of a Bernoulli
-        assert 0 <= rows.min() and rows.max() <= 255
+    mean = seen[0].sigmoid() if kind == "rotation" else seen[0]
+    pixels = mean.unflatten(1, model._input_shape()).movedim(1, -1).numpy()
+    np.testing.assert_allclose(rows, 255 * pixels.reshape(rows.shape), atol=1e-3)
+
+
+@pytest.mark.parametrize("on_augmented", [True, False])
+@pytest.mark.parametrize("kind", ["noise", "rotation", "affine", "binarise", "own"])
+def test_a_step_sees_samples_and_their_augmented_copies(kind, on_augmented):
+    """And the bound is that of both, unless copies are noisy rows of a table."""
+    shape = {"noise": (24, 6), "affine": (24, 8, 8, 3)}.get(kind, (24, 8, 8))
+    X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    given = (lambda x: 1 - x) if kind == "own" else kind
+    params = {**SMALL, "augmentation": given, "batch_size": 6}
+    if not on_augmented:
+        params["elbo_on_augmented"] = False
+    model, net, step, _ = started(X, **params)
+    seen = {}
+    for name in ("encoder", "decoder"):
+        getattr(net, f"{name}_").register_forward_hook(
+            lambda _, args, out, name=name: seen.update({name: args[0]})
+        )
+    step(net)
+    x, copy = seen["encoder"].chunk(2)
+    moved = (copy - x).abs().flatten(1).mean(1)
+    assert len(x) == 6 and (moved > 0.003).all()
+    assert len(seen["decoder"]) == (12 if on_augmented and kind != "noise" else 6)
+    if kind == "own":
+        torch.testing.assert_close(copy, 1 - x)
+    if kind == "binarise":
+        assert set(copy.unique().tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    "kind, degrees, shift", [("rotation", 3, 0), ("affine", 3, 0.2)]
+)
+def test_size_of_the_affine_augmentations(kind, degrees, shift, draws):
+    """A bright spot right of the centre moves no farther than it may, but moves."""
+    model = VariationalClustering(augmentation=kind)
+    at = torch.arange(61.0) - 30
+    spot = torch.exp(-((at - 15).square() + at[:, None].square()) / 18)
+    copies = model._augment(spot.expand(400, 1, 61, 61), draws)[:, 0]
+    total = copies.sum((1, 2))
+    right = (copies.sum(1) * at).sum(1) / total
+    down = (copies.sum(2) * at).sum(1) / total
+    farthest = 15 * np.sin(np.radians(degrees)) + shift * 61
+    assert 0.8 * farthest < down.abs().max() < 1.05 * farthest + 0.1
+    mirrored = (right < 0).float().mean().item()
+    if kind == "affine":
+        assert mirrored == pytest.approx(0.5, abs=0.15)
+    else:
+        assert mirrored == 0
 
 
 def test_samples_and_paths(table):
@@ -324,9 +392,97 @@ def test_pickled_model_is_the_same(table, params):
 
 
 def test_own_encoder(table):
+    """A copy of it is the trunk, begins with its weights, and is trained."""
     own = torch.nn.Sequential(torch.nn.Linear(6, 9), torch.nn.Tanh())
-    model = VariationalClustering(3, encoder=own, **SMALL).fit(table)
-    assert model._model["posterior"].first.in_features == 9 + 3
+    before = own[0].weight.detach().clone()
+    model, net, step, _ = started(table, encoder=own)
+    body, seen = net.encoder_.body, []
+    torch.testing.assert_close(body[0].weight, before, rtol=0, atol=0)
+    net.posterior_.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    body.register_forward_hook(lambda *args: seen.append(args[2]))
+    step(net)
+    of_body, read = seen
+    assert read.shape[1] == 9 and torch.equal(read, of_body)
+    assert not torch.equal(body[0].weight, before)
+    assert torch.equal(own[0].weight, before)
+
+
+def test_a_refused_fit_leaves_the_model_as_it_was(table):
+    X = table.copy()
+    X[:, 1] = X[:, 1] > 0
+    model = VariationalClustering(3, **SMALL).fit(X)
+    score, (rows, _) = model.score(X), model.sample(5)
+    with pytest.raises(ValueError, match="is for images"):
+        model.set_params(augmentation="affine").fit(5 * table)
+    assert model.score(X) == score
+    np.testing.assert_array_equal(model.sample(5)[0], rows)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"share_trunk": False},
+        {"likelihood": "gaussian"},
+        {"likelihood": "bernoulli", "min_variance": 3.0},
+        {"n_latent": 5},
+    ],
+)
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_parameters_set_after_a_fit_wait_for_the_next_one(kind, change, table):
+    X = table
+    X[:, 1] = X[:, 1] > 0
+    if kind == "images":
+        X = np.random.default_rng(0).integers(0, 256, (12, 4, 4)).astype(np.uint8)
+    model = VariationalClustering(3, **SMALL).fit(X)
+
+    def all_of_it():
+        return model.transform(X), model.predict_proba(X), model.sample(3)[0]
+
+    before, score = all_of_it(), model.score(X)
+    model.set_params(**change)
+    for now, then in zip(all_of_it(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+    assert model.score(X) == score
+
+
+def test_another_number_of_clusters_waits_too(table):
+    model = VariationalClustering(3, **SMALL).fit(table)
+    proba, score = model.predict_proba(table), model.score(table)
+    model.set_params(n_clusters=5)
+    np.testing.assert_array_equal(model.predict_proba(table), proba)
+    assert model.score(table) == score
+
+
+@pytest.mark.parametrize("n_top, rows", [(None, 5), (2, 10), (9, 5)])
+def test_score_decodes_no_more_rows_at_once_than_a_chunk(table, n_top, rows):
+    model = VariationalClustering(4, **SMALL, n_top=n_top).fit(table)
+    model._chunk, seen = 20, []
+    model._model["decoder"].register_forward_pre_hook(
+        lambda _, args: seen.append(args[0].shape[:2])
+    )
+    model.score(table)
+    assert seen[0] == (rows, 20 // rows)
+    assert sum(n for n, _ in seen) == len(table)
+
+
+def test_one_column(table):
+    """Tables have LeakyReLU everywhere, also those of one column."""
+    model = VariationalClustering(2, **SMALL).fit(table[:, :1])
+    active = {type(m) for m in model._model.modules() if "ReLU" in type(m).__name__}
+    assert active == {torch.nn.LeakyReLU}
+
+
+def test_levels_are_found_without_a_copy_of_all_columns():
+    """What is copied of 64 MB of binary columns is a block of rows at a time."""
+    X = np.random.default_rng(0).integers(0, 2, (8000, 2000)).astype(np.float32)
+    model = VariationalClustering(2)
+    model._check_X(X[:2], fitting=True)
+    tracemalloc.start()
+    columns, low, high = model._bernoulli_levels(X)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(columns) == 2000 and not low.any() and (high == 1).all()
+    assert peak < X.nbytes / 4
 
 
 @pytest.mark.parametrize(
@@ -339,6 +495,16 @@ def test_own_encoder(table):
         ({"posterior_layer_sizes": ()}, "one layer at least"),
         ({"decoder_layer_sizes": (0,)}, "decoder_layer_sizes must be positive"),
         ({"noise": (1, 0)}, "noise must be a range"),
+        ({"noise": ("a", "b")}, "noise must be a range"),
+        ({"noise": (0, float("nan"))}, "noise must be a range"),
+        ({"swap": (0.5, 1.5)}, "swap must be a range .* <= 1"),
+        ({"swap": (0.1,)}, "swap must be a range"),
+        ({"lambda_aug": [("a", 1)]}, "starts rise from 0"),
+        ({"lambda_aug": [(0, "b")]}, "starts rise from 0"),
+        ({"lambda_aug": [(0, -1)]}, "no negative weights"),
+        ({"lambda_rec": [(0, 1), (0.5, 0)]}, "positive weights"),
+        ({"augmentation": lambda x: x[:, :2]}, "of the shape that it is given"),
+        ({"augmentation": lambda x: None}, "of the shape that it is given"),
         ({"encoder": torch.nn.Identity(), "share_trunk": False}, "cannot be combined"),
     ],
 )

@@ -312,6 +312,7 @@ _HEADS_ABLATION = Table(
             "cifar10_features",
             {
                 "n_heads": n,
+                "n_over_heads": int(n > 1),
                 "tolerance": tolerance,
                 "over_tolerance": 100 * tolerance,
                 "max_epochs": 200,

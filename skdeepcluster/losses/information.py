@@ -84,9 +84,9 @@ def information_maximisation(
         A scalar for (n, n_clusters), one value per head for (n, n_heads, n_clusters).
     """
     log_p = logits.log_softmax(-1)
-    conditional = -(log_p.exp() * log_p).sum(-1).mean(0)
+    conditional = categorical_entropy(log_p).mean(0)
     log_mean = log_p.logsumexp(0) - math.log(len(logits))
-    divergence = (log_mean.exp() * log_mean).sum(-1) + math.log(logits.shape[-1])
+    divergence = math.log(logits.shape[-1]) - categorical_entropy(log_mean)
     return conditional + marginal_weight * (divergence - tolerance).clamp(min=0)
 
 

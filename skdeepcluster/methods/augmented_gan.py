@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
+from torch.nn import functional as F
 
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.docstrings import documented
+from skdeepcluster.engine import FitStopped
 from skdeepcluster.losses import (
     categorical_kl,
     discriminator_loss,
@@ -26,7 +28,13 @@ from skdeepcluster.networks import (
     FrozenEncoder,
     dcgan,
     mlp_gan,
+    normal_,
     still_statistics,
+)
+
+_UNTRAINED = (
+    "{} Training ended in the first phase, that of the GAN: the heads, and so the "
+    "clusters, are untrained."
 )
 
 
@@ -136,10 +144,12 @@ class AugmentedGANClustering(DeepClusterer):
     max_epochs : int or "auto", default="auto"
         Passes over the data of the second phase; the paper's are 200 to 1000. "auto":
         a budget of iterations: 4 per row, at least 500, and at most 10,000 for a GAN's
-        features, 3,000 for "input". An epoch is then at most a hundredth of the budget.
+        features, 3,000 for "input". An epoch is then at most a hundredth of the budget,
+        but at least 20 iterations.
     tol : float, default=0.001
         Stop when at most this share of 1,000 followed samples has changed its cluster
-        within `n_iter_no_change` epochs of the second phase. 0 never stops.
+        within `n_iter_no_change` epochs, and 500 iterations at least, of the second
+        phase. 0 never stops.
     n_iter_no_change : int, default=10
         See `tol`.
     %(shared parameters)s
@@ -148,17 +158,22 @@ class AugmentedGANClustering(DeepClusterer):
     ----------
     %(shared attributes)s
     history_ : dict of ndarray of shape (n_epochs,)
-        Per epoch, the means of ``loss`` and, in phase "gan", ``discriminator``,
-        ``generator`` and ``range_penalty`` (losses), in phase "heads", over all heads,
-        ``adversarial``, ``dropout`` (divergences) and ``information`` (:math:`I`), and
-        ``changed``, the share of samples that `tol` speaks of; nan where a phase has no
-        such quantity. ``step``, ``epoch``, ``phase``, ``dur`` (seconds).
+        Per epoch, the means of ``loss`` (in phase "gan" :math:`\mathcal L_D`) and, in
+        phase "gan", ``discriminator`` (its part without the penalty), ``generator`` and
+        ``range_penalty`` (losses), in phase "heads", over all heads, ``adversarial``,
+        ``dropout`` (divergences) and ``information`` (:math:`I`), and ``changed``, the
+        share of samples that `tol` speaks of; nan where a phase has no such quantity.
+        ``step``, ``epoch``, ``phase``, ``dur`` (seconds).
 
     Notes
     -----
     `transform` gives the trunk's output. While the heads are trained the first of them
     is read; the one with the lowest loss, averaged over the last epoch with weights
     that fall exponentially, is read from the end on.
+
+    Averages of batch norm in the discriminator move by a hundredth per iteration, as
+    published: after a short first phase the features are normalised in part by what the
+    averages began with (22 % of it is left after 150 iterations, 1 % after 460).
 
     **Differs from the paper.** (1) As in the authors' release: the weight
     :math:`\mu=4` (the paper's formula has none), the learning rate of the GAN (the
@@ -175,7 +190,8 @@ class AugmentedGANClustering(DeepClusterer):
     a smaller trunk, smaller batches, one view of each kind and a larger learning rate,
     so that a processor can do it. Their columns are centred, so the length of a row,
     which the adversarial step is a share of, is its distance from the mean: rows near
-    the mean are hardly perturbed.
+    the mean are hardly perturbed. (9) Both phases see the same rows; for STL-10 the
+    paper trains the GAN on a larger set.
 
     References
     ----------
@@ -339,17 +355,12 @@ class AugmentedGANClustering(DeepClusterer):
 
     def _draw_weights(self, name, network, generator):
         std = self._init_std() if name == "heads" else 0.02
-        layers = [m for m in network.modules() if hasattr(m, "reset_parameters")]
-        for layer in layers:
-            if isinstance(layer, nn.modules.batchnorm._NormBase):
-                continue
-            fan_in = layer.weight[0].numel()
-            scale = fan_in**-0.5 if std == "fan-in" else std
-            nn.init.normal_(layer.weight, std=scale, generator=generator)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-        if std == "fan-in":
-            nn.init.normal_(network.output.weight, std=1e-4, generator=generator)
+        if std != "fan-in":
+            normal_(network, generator, std)
+            return
+        for layer in [m for m in network.modules() if isinstance(m, nn.Linear)]:
+            normal_(layer, generator, layer.in_features**-0.5)
+        normal_(network.output, generator, 1e-4)
 
     def _init_std(self):
         if self.init_std != "auto":
@@ -388,7 +399,10 @@ class AugmentedGANClustering(DeepClusterer):
             net.batches.resize(self.gan_batch_size)
             budget = int(np.clip(4 * n, 150, 5_000 if is_table else 20_000))
             plan = self._schedule(net, self.gan_max_epochs, budget)
-            net.run(self._gan_step, **plan, phase="gan")
+            try:
+                net.run(self._gan_step, **plan, phase="gan")
+            except FitStopped as stop:
+                raise FitStopped(_UNTRAINED.format(stop).strip()) from stop
             net.discriminator_.freeze()
             net.batches.resize(self._batch_size())
         elif self.encoder is not None or not is_table:
@@ -413,12 +427,12 @@ class AugmentedGANClustering(DeepClusterer):
             fake_logits, fake_M = D(fake)
         penalty = range_penalty(M) + range_penalty(fake_M)
         loss_D = discriminator_loss(real_logits, fake_logits)
-        net.descend("discriminator", loss_D + self.range_weight * penalty)
+        loss = net.descend("discriminator", loss_D + self.range_weight * penalty)
         with still_statistics(D):
             fake_logits, _ = D(G(self._noise(len(x), net)))
         loss_G = net.descend("generator", generator_loss(fake_logits))
         return {
-            "loss": loss_D.detach(),
+            "loss": loss,
             "discriminator": loss_D.detach(),
             "generator": loss_G,
             "range_penalty": penalty.detach(),
@@ -434,7 +448,7 @@ class AugmentedGANClustering(DeepClusterer):
         x = net.draw()
         with torch.no_grad():
             m = self._features(x)
-            m_dropped = self._features(_repeat(x, r), self.dropout)
+            m_dropped = self._dropped(x, m, r)
         _, logits = H(m)
         # The clean rows go through the heads once; their r copies are equal.
         clean = [_repeat(p, r) for p in logits]
@@ -495,11 +509,19 @@ class AugmentedGANClustering(DeepClusterer):
         crop = self._description["crop"]
         return x[:, :, crop:-crop, crop:-crop] if crop else x
 
-    def _features(self, x, rate=0.0):
-        """Frozen features m of a scaled batch, a share `rate` of them dropped."""
+    def _features(self, x):
+        """Frozen features m of a scaled batch."""
         if self._description["features"] == "input":
-            return self._model["encoder"].features(x, rate)
-        return self._model["discriminator"].features(self._cropped(x), rate)
+            return self._model["encoder"].features(x)
+        return self._model["discriminator"].features(self._cropped(x))
+
+    def _dropped(self, x, m, r):
+        """Features m' under dropout, r times per sample; of x, whose features are m."""
+        if self._description["features"] == "input":
+            # In eval mode the features of a sample's copies are all the same.
+            return F.dropout(_repeat(m, r), self.dropout)
+        x = _repeat(self._cropped(x), r)
+        return self._model["discriminator"].features(x, self.dropout)
 
     # -- inference --------------------------------------------------------------------
 

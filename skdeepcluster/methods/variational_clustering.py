@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
 from skdeepcluster import augment
 from skdeepcluster.base import DeepClusterer
@@ -33,10 +32,11 @@ from skdeepcluster.networks import (
     PlainEncoder,
     xavier_uniform_,
 )
+from skdeepcluster.networks.variational import activation, trunk, width
 
 _NETWORKS = ("encoder", "posterior", "prior", "decoder")
-# The published weights change after these epochs; its sheet of settings names no number
-# of epochs in all, for which 200 are taken.
+# The published weights change after these epochs; the paper names no number of epochs
+# in all, for which 200 are taken.
 _STAGES, _PLANNED = (40, 80), 200
 _FOR_IMAGES = ("rotation", "binarise", "affine")
 
@@ -134,12 +134,12 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         Sum over this many clusters of each sample, the most probable ones, with
         :math:`q_\omega` renormalised: still a lower bound, at a cost that does not grow
         with :math:`K`. None: over all.
-    batch_size : int, default=100
-        Rows of a minibatch; incomplete ones are dropped. The paper's is 30 for colour
-        images.
-    learning_rate : float, default=1e-3
-        Step size of Adam (:math:`\beta` = 0.9, 0.999). The paper's is 1e-4 for colour
-        images.
+    batch_size : int or "auto", default="auto"
+        Rows of a minibatch; incomplete ones are dropped. "auto": 100, for colour images
+        30, as published.
+    learning_rate : float or "auto", default="auto"
+        Step size of Adam (:math:`\beta` = 0.9, 0.999). "auto": 1e-3, for colour images
+        1e-4, as published.
     max_epochs : int or "auto", default="auto"
         Passes over the data; the paper names no number (more than 80). "auto": a
         budget of steps: 4 per row, at least 500 and at most 2,000 for tables, 20,000
@@ -147,8 +147,8 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         steps.
     tol : float, default=0.001
         Once all weights have reached their last stage, stop when at most this share of
-        the rows (1,000 are followed) changed cluster within `n_iter_no_change` epochs.
-        0 never stops.
+        the rows (1,000 are followed) changed cluster within `n_iter_no_change` epochs,
+        and 500 steps at least. 0 never stops.
     n_iter_no_change : int, default=10
         See `tol`.
     %(shared parameters)s
@@ -165,6 +165,10 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
 
     Notes
     -----
+    `sample` and `interpolate` give the mean of :math:`p_\theta(x|z)`, without its
+    noise: samples vary less than the data, and Bernoulli columns lie between their two
+    values.
+
     **Differs from the paper.** (1) The posterior shares the encoder's trunk for grey
     images too; the paper's table leaves this open. (2) The paper's colour decoder gives
     33 pixels: here its second layer of stride 2 pads the output by one and the last
@@ -177,7 +181,8 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
     an augmentation by noise and swapped entries. (8) Other sizes of images than the
     paper's get padded layers (below 28 pixels) or more layers of stride 2 (from 56 on).
     (9) The means of :math:`p_\beta` begin so far apart that divergences differ by about
-    one nat; the paper names no initialisation.
+    one nat; the paper names no initialisation. (10) The paper's networks for FRGC are
+    missing.
 
     References
     ----------
@@ -233,6 +238,14 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         "elbo_on_augmented": ["boolean", StrOptions({"auto"})],
         "detach_target": ["boolean"],
         "n_top": [Interval(Integral, 1, None, closed="left"), None],
+        "batch_size": [
+            Interval(Integral, 2, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "learning_rate": [
+            Interval(Real, 0, None, closed="neither"),
+            StrOptions({"auto"}),
+        ],
     }
 
     _settles_in = "fit"
@@ -263,8 +276,8 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         elbo_on_augmented="auto",
         detach_target=False,
         n_top=None,
-        batch_size=100,
-        learning_rate=1e-3,
+        batch_size="auto",
+        learning_rate="auto",
         max_epochs="auto",
         tol=0.001,
         n_iter_no_change=10,
@@ -291,22 +304,18 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
             raise ValueError("posterior_layer_sizes must name one layer at least.")
         if self.encoder is not None and not self.share_trunk:
             raise ValueError("share_trunk=False cannot be combined with an encoder.")
-        for name in ("noise", "swap"):
-            low_high = getattr(self, name)
-            if len(low_high) != 2 or not 0 <= low_high[0] <= low_high[1]:
-                raise ValueError(
-                    f"{name} must be a range (low, high) with 0 <= low <= high; got "
-                    f"{low_high!r}."
-                )
+        _check_range("noise", self.noise)
+        _check_range("swap", self.swap, most=1)
         for name in ("lambda_rec", "lambda_aug"):
             stages = getattr(self, name)
             if isinstance(stages, tuple | list):
-                _check_stages(name, stages)
+                _check_stages(name, stages, positive=name == "lambda_rec")
 
     def _check_X(self, X, *, fitting):
         X = super()._check_X(X, fitting=fitting)
         if fitting:
-            self._levels = self._bernoulli_levels(X)
+            # Not yet those of the model: this fit may still be refused.
+            self._found_levels = self._bernoulli_levels(X)
         return X
 
     # -- networks ---------------------------------------------------------------------
@@ -348,13 +357,17 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
             Q = PlainEncoder(input_shape, hidden, n_clusters)
         n_features, body = Q.n_activation, None
         if own_trunk is not None:
-            own = PlainEncoder(input_shape, own_trunk, 1)
-            n_features, body = own.n_activation, own.body
-        active = nn.ReLU() if input_shape[0] == 1 else nn.LeakyReLU(0.2)
+            body = trunk(input_shape, own_trunk)
+            n_features = width(body, input_shape)
         return {
             "encoder": Q,
             "posterior": GaussianPosterior(
-                n_features, n_clusters, posterior, n_latent, active, body
+                n_features,
+                n_clusters,
+                posterior,
+                n_latent,
+                activation(input_shape),
+                body,
             ),
             "prior": GaussianPrior(n_clusters, prior, n_latent),
             "decoder": Decoder(n_latent, decoder, input_shape, least_variance),
@@ -369,8 +382,21 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
             network.spread()
 
     def _optimizers(self):
-        adam = functools.partial(torch.optim.Adam, lr=self.learning_rate, fused=True)
-        return {"all": (adam, ["encoder", "posterior", "prior", "decoder"])}
+        adam = functools.partial(torch.optim.Adam, lr=self._learning_rate(), fused=True)
+        return {"all": (adam, list(_NETWORKS))}
+
+    def _batch_size(self):
+        if self.batch_size != "auto":
+            return self.batch_size
+        return 30 if self._is_colour() else 100
+
+    def _learning_rate(self):
+        if self.learning_rate != "auto":
+            return self.learning_rate
+        return 1e-4 if self._is_colour() else 1e-3
+
+    def _is_colour(self):
+        return self._image_shape is not None and self._image_shape[2] > 1
 
     def _check_input(self, is_table):
         kind = self._augmentation_kind()
@@ -397,24 +423,27 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
 
     def _bernoulli_levels(self, X):
         """Columns of a table with a Bernoulli likelihood, their lowest and highest."""
+        low, high = X.min(0), X.max(0)
         columns = np.arange(0)
         if self._image_shape is None and self.likelihood == "bernoulli":
             columns = np.arange(X.shape[1])
         elif self._image_shape is None and self.likelihood == "auto":
-            columns = _two_valued(X)
-        return columns, X[:, columns].min(0), X[:, columns].max(0)
+            columns = _two_valued(X, low, high)
+        return columns, low[columns], high[columns]
 
     def _least_variance(self):
         """Least variance of a value; None where no value has a Gaussian likelihood."""
-        n_bernoulli = len(self._levels[0])
+        n_bernoulli = len(self._found_levels[0])
         if self._has_bernoulli_pixels() or n_bernoulli == self.n_features_in_:
             return None
         return float(self.min_variance)
 
     def _likelihood(self):
         """Likelihood of scaled rows, on the device."""
-        if self._has_bernoulli_pixels():
-            return Likelihood(bernoulli=ALL)
+        if self._image_shape is not None:
+            if self._description["least_variance"] is None:
+                return Likelihood(bernoulli=ALL)
+            return Likelihood(gaussian=ALL)
         columns, *levels = self._levels
         if not len(columns):
             return Likelihood(gaussian=ALL)
@@ -438,6 +467,9 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
     # -- training ---------------------------------------------------------------------
 
     def _train(self, net):
+        self._levels = self.__dict__.pop("_found_levels")
+        if callable(self.augmentation):
+            self._check_augmentation(net.batches.sample(2))
         longest = 2_000 if self._image_shape is None else 20_000
         budget = int(np.clip(4 * net.batches.n_samples, 500, longest))
         plan = self._schedule(net, self.max_epochs, budget)
@@ -460,10 +492,10 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         x = net.draw()
         n = len(x)
         if self.augmentation is not None:
-            # One pass for samples and copies: no layer mixes rows.
+            # One pass for samples and copies: no layer of ours mixes rows. Batch norm
+            # in an own encoder does, and takes both for one batch.
             x = torch.cat([x, self._augment(x, net)])
-        networks = [getattr(net, f"{name}_") for name in _NETWORKS]
-        log_q, log_top, *gaussians = self._infer_latents(networks, x, n)
+        log_q, log_top, *gaussians = self._infer_latents(x, n)
         loss_aug = log_q.new_zeros(())
         if self.augmentation is not None:
             mean, variance = gaussians[:2]
@@ -472,7 +504,6 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         rec, kl, entropy = (
             term.mean()
             for term in self._elbo(
-                networks[-1],
                 likelihood,
                 x[:counted],
                 log_top[:counted],
@@ -499,40 +530,47 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
             "clusters": used.sum(),
         }
 
-    def _infer_latents(self, networks, x, n):
+    def _infer_latents(self, x, n):
         """Assignments and Gaussians of samples, the first n of them without copies.
 
         Returns log q(k|x) over all clusters (rows, K), over the summed ones (rows, L),
         mean and variance of q(z|x,k) (rows, L, n_latent), and those of p(z|k), expanded
         alike.
         """
-        Q, posterior, prior, _ = networks
-        h, logits = Q(x)
+        h, logits = self._model["encoder"](x)
         log_q = logits.log_softmax(1)
         clusters, log_top = self._top(log_q, n)
-        mean, variance = posterior(h if self.share_trunk else x, clusters)
-        table = prior.table()
+        mean, variance = self._posterior(x, h, clusters)
+        table = self._model["prior"].table()
         mean_p, variance_p = (
             part.expand_as(mean) if clusters is None else part[clusters]
             for part in table
         )
         return log_q, log_top, mean, variance, mean_p, variance_p
 
+    def _posterior(self, x, h, clusters=None):
+        """Mean and variance of q(z|x,k) of samples with features h of the encoder."""
+        shared = self._description["own_trunk"] is None
+        return self._model["posterior"](h if shared else x, clusters)
+
     def _top(self, log_q, n):
         """Clusters that the sums go over, the same for a copy; q among them."""
         if self.n_top is None:
             return None, log_q
-        top = log_q[:n].topk(min(self.n_top, self.n_clusters), 1).indices
+        top = log_q[:n].topk(self._n_summed(), 1).indices
         top = top.repeat(len(log_q) // n, 1)
         return top, log_q.gather(1, top).log_softmax(1)
 
-    def _elbo(
-        self, decoder, likelihood, x, log_q, mean, variance, mean_p, variance_p, draws
-    ):
+    def _n_summed(self):
+        """Clusters of a sample that the sums go over."""
+        n_clusters = self._description["n_clusters"]
+        return n_clusters if self.n_top is None else min(self.n_top, n_clusters)
+
+    def _elbo(self, likelihood, x, log_q, mean, variance, mean_p, variance_p, draws):
         """Reconstruction, divergence and entropy of each row (eq. 13), in nats."""
         q = log_q.exp()
         z = mean + variance.sqrt() * draws.randn(*mean.shape)
-        log_p = likelihood.log_prob(x.flatten(1)[:, None], *decoder(z))
+        log_p = likelihood.log_prob(x.flatten(1)[:, None], *self._model["decoder"](z))
         kl = gaussian_kl(mean, variance, mean_p, variance_p)
         return (q * log_p).sum(1), (q * kl).sum(1), categorical_entropy(log_q)
 
@@ -564,8 +602,7 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         )
         if name == "lambda_aug":
             return ((0.0, 0.01), (first, 0.5), (second, 1.0))
-        colour = self._image_shape is not None and self._image_shape[2] > 1
-        return ((0.0, 0.5), (first, 0.1)) if colour else ((0.0, 1.0),)
+        return ((0.0, 0.5), (first, 0.1)) if self._is_colour() else ((0.0, 1.0),)
 
     def _annealed(self):
         """Share of the training after which no weight changes any more."""
@@ -584,7 +621,16 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
             return self.augmentation
         if self._image_shape is None:
             return "noise"
-        return "rotation" if self._image_shape[2] == 1 else "affine"
+        return "affine" if self._is_colour() else "rotation"
+
+    def _check_augmentation(self, x):
+        """Raise unless the callable gives a batch of the shape that it got."""
+        shape = getattr(self.augmentation(x.clone()), "shape", None)
+        if shape != x.shape:
+            raise ValueError(
+                "augmentation must return a tensor of the shape that it is given; for "
+                f"{tuple(x.shape)} it returned {shape and tuple(shape)}."
+            )
 
     def _elbo_on_augmented(self):
         if self.augmentation is None or self.elbo_on_augmented != "auto":
@@ -611,7 +657,7 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
     def _encode(self, x):
         """Mean of the latent code, over the clusters, and the assignment's logits."""
         h, logits = self._model["encoder"](x)
-        mean, _ = self._model["posterior"](h if self.share_trunk else x)
+        mean, _ = self._posterior(x, h)
         return (logits.softmax(1)[..., None] * mean).sum(1), logits
 
     def score(self, X, y=None):
@@ -632,17 +678,17 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         check_is_fitted(self)
         X = self._check_X(X, fitting=False)
         scaling, likelihood = self._scaling, self._likelihood()
-        networks = [self._model[name] for name in _NETWORKS]
         draws = Draws.seeded(0, scaling.factor.device)
         total = 0.0
-        for rows in chunks(X, self._chunk):
+        # Each row is decoded once per cluster.
+        for rows in chunks(X, max(1, self._chunk // self._n_summed())):
             with torch.inference_mode():
                 x = scaling(scaling.centre(rows).to(draws.device))
-                _, *latents = self._infer_latents(networks, x, len(x))
-                terms = self._elbo(networks[-1], likelihood, x, *latents, draws)
+                _, *latents = self._infer_latents(x, len(x))
+                terms = self._elbo(likelihood, x, *latents, draws)
                 rec, kl, entropy = (float(term.sum()) for term in terms)
             total += rec - kl + entropy
-        return total / len(X) - math.log(self.n_clusters)
+        return total / len(X) - math.log(self._description["n_clusters"])
 
     # -- samples ----------------------------------------------------------------------
 
@@ -718,9 +764,8 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         return X.reshape(n_samples, n_steps, *self._shape_of_a_row())
 
 
-def _two_valued(X):
-    """Columns in which exactly two values occur."""
-    low, high = X.min(0), X.max(0)
+def _two_valued(X, low, high):
+    """Columns in which exactly two values occur, their lowest and highest."""
     columns = np.flatnonzero(low != high)
     for rows in chunks(X, max(1, 2**20 // X.shape[1])):
         values = rows[:, columns]
@@ -737,18 +782,34 @@ def _staged(stages, progress):
     return weight
 
 
-def _check_stages(name, stages):
+def _check_range(name, given, most=math.inf):
+    """Raise unless `given` is a range of numbers from 0 on, to `most` at most."""
+    numbers = len(given) == 2 and all(isinstance(n, Real) for n in given)
+    if not numbers or not 0 <= given[0] <= given[1] <= most:
+        raise ValueError(
+            f"{name} must be a range (low, high) with 0 <= low <= high"
+            f"{'' if most == math.inf else f' <= {most}'}; got {given!r}."
+        )
+
+
+def _check_stages(name, stages, *, positive):
     """Raise unless stages are (start, weight) pairs, from 0 on, in order."""
-    pairs = all(isinstance(stage, tuple | list) and len(stage) == 2 for stage in stages)
-    starts = [stage[0] for stage in stages] if pairs else []
+    pairs = all(
+        isinstance(stage, tuple | list)
+        and len(stage) == 2
+        and all(isinstance(n, Real) for n in stage)
+        for stage in stages
+    )
+    starts, weights = zip(*stages, strict=True) if pairs and stages else ((), ())
     valid = (
         len(starts) > 0
         and starts[0] == 0
         and all(a < b for a, b in pairwise([*starts, 1]))
-        and all(weight >= 0 for _, weight in stages)
+        and all(weight > 0 or (weight == 0 and not positive) for weight in weights)
     )
     if not valid:
         raise ValueError(
             f"{name} must be a number, or (start, weight) pairs whose starts rise from "
-            f"0 and stay below 1; got {stages!r}."
+            f"0 and stay below 1, with {'positive' if positive else 'no negative'} "
+            f"weights; got {stages!r}."
         )

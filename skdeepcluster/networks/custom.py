@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 
 class CustomEncoder(nn.Module):
@@ -126,7 +125,6 @@ class FrozenEncoder(CustomEncoder):
         self.shift.copy_(m.mean(0))
         self.factor.copy_(torch.where(std > 0, 1 / std, 1.0))
 
-    def features(self, x: torch.Tensor, rate: float = 0.0) -> torch.Tensor:
-        """Features of shape (n, n_features), a share `rate` of them dropped."""
-        m = (self.body(x).flatten(1) - self.shift) * self.factor
-        return F.dropout(m, rate) if rate else m
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Features of shape (n, n_features)."""
+        return (self.body(x).flatten(1) - self.shift) * self.factor

@@ -29,9 +29,10 @@ def _plan(image_shape: Sequence[int]) -> tuple[bool, int]:
     return side >= 28, max(0, int(math.log2(side / 28)))
 
 
-def _activation(image_shape: Sequence[int]) -> nn.Module:
-    """ReLU for grey images, LeakyReLU for all else."""
-    return nn.ReLU() if image_shape[0] == 1 else nn.LeakyReLU(0.2)
+def activation(input_shape: Sequence[int]) -> nn.Module:
+    """ReLU for grey images, LeakyReLU for colour and for tables."""
+    grey = len(input_shape) == 3 and input_shape[0] == 1
+    return nn.ReLU() if grey else nn.LeakyReLU(0.2)
 
 
 def trunk(input_shape: Sequence[int], hidden: Sequence[int]) -> nn.Sequential:
@@ -40,7 +41,7 @@ def trunk(input_shape: Sequence[int], hidden: Sequence[int]) -> nn.Sequential:
     if len(input_shape) == 1:
         n_in = input_shape[0]
         for n_hidden in hidden:
-            layers += [nn.Linear(n_in, n_hidden), nn.LeakyReLU(0.2)]
+            layers += [nn.Linear(n_in, n_hidden), activation(input_shape)]
             n_in = n_hidden
         return nn.Sequential(*layers)
     valid, halvings = _plan(input_shape)
@@ -53,13 +54,14 @@ def trunk(input_shape: Sequence[int], hidden: Sequence[int]) -> nn.Sequential:
     for i, (n_out, stride) in enumerate([*before, *plan]):
         padding = int(i < halvings or not valid)
         layers += [nn.Conv2d(n_in, n_out, 3, stride=stride, padding=padding)]
-        layers += [_activation(input_shape)]
+        layers += [activation(input_shape)]
         n_in = n_out
     return nn.Sequential(*layers, nn.Flatten())
 
 
 @torch.no_grad()
-def _width(body: nn.Module, input_shape: Sequence[int]) -> int:
+def width(body: nn.Module, input_shape: Sequence[int]) -> int:
+    """Features that a trunk gives for such an input."""
     device = next((p.device for p in body.parameters()), None)
     return body(torch.zeros(1, *input_shape, device=device)).shape[1]
 
@@ -85,7 +87,7 @@ class PlainEncoder(nn.Module):
     def __init__(self, input_shape: Sequence[int], hidden: Sequence[int], n_out: int):
         super().__init__()
         self.body = trunk(input_shape, hidden)
-        self.n_activation = _width(self.body, input_shape)
+        self.n_activation = width(self.body, input_shape)
         self.head = nn.Linear(self.n_activation, n_out)
 
     def forward(self, x):
@@ -290,7 +292,7 @@ def _growing(n_latent: int, image_shape: Sequence[int], n_out: int) -> nn.Sequen
     grow += [double(width, width) for _ in range(doublings)]
 
     def active(layers):
-        return [part for layer in layers for part in (layer, _activation(image_shape))]
+        return [part for layer in layers for part in (layer, activation(image_shape))]
 
     return nn.Sequential(
         *active(linear),
