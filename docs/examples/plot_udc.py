@@ -3,11 +3,10 @@ UDC: the precise feature, and samples of clusters
 =================================================
 
 UDC looks for a factor that has exactly as many values as there are clusters, however
-inconspicuous. Here small images show a spot at any place, and one pixel in the corner is
-set to one of three levels: the paper's experiment with marked images, in small. Where
-the spot is tells far more pixels apart than the mark does, so that distances between
-images know nothing of it; but the spot's place is continuous, and the mark alone has
-three values.
+inconspicuous. Here small images show a spot at any place, and one pixel in the corner
+is set to one of three levels: the paper's experiment with marked images, in small. The
+spot changes all pixels, the mark one, so that distances between images know nothing of
+it; but the spot's place is continuous, and the mark alone has three values.
 
 The first picture shows generated images, a row per cluster: same mark, spots anywhere.
 The second shows the way from one cluster to the next, with the noise fixed.
@@ -29,10 +28,17 @@ images, marks = mark_first_pixel(spots, random_state=0)
 X = images.reshape(len(images), -1)
 
 # %%
-# Every pixel counts the same once columns are standardised. Labels are used for the
-# scores alone. A greater step than the default, as a few thousand iterations have to do.
+# Every pixel counts the same once columns are standardised. Two hidden layers and a
+# greater step than the default, so that a few thousand iterations do. Labels are used
+# for the scores alone.
+layers = ("hidden_layer_sizes", "generator_layer_sizes", "critic_layer_sizes")
 model = UDC(
-    n_clusters=3, scale="standard", learning_rate=1e-3, max_epochs=700, random_state=0
+    n_clusters=3,
+    scale="standard",
+    learning_rate=1e-3,
+    max_epochs=1000,
+    random_state=0,
+    **dict.fromkeys(layers, (128, 128)),
 ).fit(X)
 kmeans = KMeans(n_clusters=3, n_init=10, random_state=0).fit(X)
 for name, labels in (("UDC", model.labels_), ("KMeans", kmeans.labels_)):

@@ -2,7 +2,7 @@
 Samples of clusters, and the ways between them
 ==============================================
 
-:class:`~skdeepcluster.VariationalClustering` learns a Gaussian per cluster in the space
+VariationalClustering learns a Gaussian per cluster in the space
 of a latent code, and a decoder. So a fitted model can draw new rows of a cluster, and
 walk from one cluster to another. Here on the 8 x 8 digits that ship with scikit-learn,
 taken as a table of 64 columns.
