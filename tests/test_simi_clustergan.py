@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits
 from skorch.callbacks import Callback
 
 from skdeepcluster import SIMIClusterGAN
 from skdeepcluster.engine import Draws, FitStopped, ResumableCheckpoint
+from skdeepcluster.methods.simi_clustergan import _LAYERS
 from skdeepcluster.metrics import clustering_accuracy
 from tests.conftest import QUICK_SIMI, started
 
@@ -297,3 +299,25 @@ def test_affine_is_for_images(table):
     assert shrunk.mean() < 0.4  # 0.5 where nothing shrinks
     with pytest.raises(ValueError, match="has no part where prior_features"):
         model.fit(X, prior_features=np.ones((40, 2)))
+
+
+def test_clusters_digits_where_kmeans_fails():
+    """The digits 3, 7 and 9; ACC with seeds 0, 1, 2.
+
+    Seen here: KMeans .58; SIMI-ClusterGAN .91, .91, .95; without the adversarial step
+    .65, .59, .66; without the marginal entropy .34 each; without the loss that teaches
+    the encoder the labels of phase 1 .64, .65, .71.
+    """
+    X, y = load_digits(return_X_y=True)
+    kept = np.isin(y, [3, 7, 9])
+    X, y = X[kept], y[kept]
+    assert clustering_accuracy(y, KMeans(3, random_state=0).fit_predict(X)) < 0.65
+    layers = dict.fromkeys((*_LAYERS, "prior_layer_sizes"), (64, 64))
+    params = {**layers, "prior_max_epochs": 150, "max_epochs": 150}
+    found = [
+        SIMIClusterGAN(3, learning_rate=1e-3, random_state=seed, **params).fit_predict(
+            X
+        )
+        for seed in range(3)
+    ]
+    assert np.median([clustering_accuracy(y, labels) for labels in found]) > 0.8

@@ -102,9 +102,9 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
     min_variance : float, default=1e-3
         Least variance of a Gaussian value, in scaled units.
     lambda_rec : float, "auto" or list of (start, weight), default="auto"
-        Weight :math:`\lambda_{rec}` of the reconstruction. Pairs are stages: a weight
-        holds from that share of the training on, the first one from 0. "auto": 1, for
-        colour images 0.5, then 0.1.
+        Weight :math:`\lambda_{rec}` of the reconstruction, positive. Pairs are stages:
+        a weight holds from that share of the training on, the first one from 0.
+        "auto": 1, for colour images 0.5, then 0.1.
     lambda_aug : float, "auto" or list of (start, weight), default="auto"
         Weight :math:`\lambda_{aug}`, as `lambda_rec`. "auto": 0.01, then 0.5, then 1.
         Where `max_epochs` is over 80, the stages of "auto" are the paper's epochs 1-40,
@@ -119,12 +119,13 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         "rotation": up to 3 degrees. "binarise": a shift of brightness, then random
         binarisation (the paper's for Fashion-MNIST). "affine": shift, rotation, shear
         and flips in both directions. "noise", for tables: noise and swapped entries. A
-        callable maps a scaled batch to an augmented one. None: without. "auto":
-        "rotation" for grey images, "affine" for colour, "noise" for tables.
+        callable maps a scaled batch to an augmented one of the same shape. None:
+        without. "auto": "rotation" for grey images, "affine" for colour, "noise" for
+        tables.
     noise : tuple of float, default=(0.1, 0.3)
         For noise: range of its size, in standard deviations of a column.
     swap : tuple of float, default=(0.1, 0.2)
-        For noise: range of the share of entries taken from other rows.
+        For noise: range of the share of entries taken from other rows, at most 1.
     elbo_on_augmented : bool or "auto", default="auto"
         Average the bound over samples and copies, which costs twice as much. "auto":
         unless the augmentation is "noise".
