@@ -9,6 +9,7 @@ import math
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, cast
 
@@ -236,16 +237,16 @@ or (n_samples, height, width, channels)
         self._validate_params()
         self._check_params()
         self._check_callbacks()
-        device = resolve_device(self.device)
-        given, X = X, self._check_X(X, fitting=True)
-        if len(X) < self.n_clusters:
-            raise ValueError(
-                f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
-            )
-        description = self._describe(self._input_shape())
-        seed = self._seed()
+        device, seed = resolve_device(self.device), self._seed()
         with one_training_at_a_time(), seeded(seed, device):
-            networks = self._networks(**description)
+            with _kept_if_refused(self):
+                given, X = X, self._check_X(X, fitting=True)
+                if len(X) < self.n_clusters:
+                    raise ValueError(
+                        f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
+                    )
+                description = self._describe(self._input_shape())
+                networks = self._networks(**description)
             # All that can be wrong has been seen; from here on an old fit is gone.
             self._forget()
             self._description = description
@@ -734,6 +735,17 @@ or (n_samples, height, width, channels)
             {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
         )
         self._model = model.to(device).eval()
+
+
+@contextmanager
+def _kept_if_refused(estimator: DeepClusterer) -> Iterator[None]:
+    """Leave an estimator as it was, also a fitted one, if its input is refused."""
+    before = estimator.__dict__.copy()
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__ = before
+        raise
 
 
 def _warn(message: str) -> None:

@@ -560,6 +560,23 @@ def test_a_refit_with_a_wrong_parameter_keeps_the_old_fit(blobs):
     assert np.array_equal(model.predict(blobs), model.labels_)
 
 
+@pytest.mark.parametrize(
+    "refused, params",
+    [
+        (np.zeros((2, 5)), {}),
+        (np.zeros((9, 4, 4)), {"augmentation": "noise"}),
+        (np.zeros((9, 5)), {"encoder": nn.Linear(3, 2)}),
+    ],
+)
+def test_a_refit_on_refused_data_keeps_the_old_fit(blobs, refused, params):
+    model = quick(tol=0).fit(blobs)
+    before = model.predict(blobs)
+    kept = model.get_params()
+    with pytest.raises(ValueError):
+        model.set_params(**params).fit(refused)
+    assert np.array_equal(model.set_params(**kept).predict(blobs), before)
+
+
 def test_skorch_checkpoints_by_the_name_of_the_network(blobs, tmp_path):
     files = {"f_params": None, "f_optimizer": None, "f_criterion": None}
     checkpoint = Checkpoint(

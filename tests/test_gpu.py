@@ -7,16 +7,31 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from skdeepcluster import DCCS
+from skdeepcluster import (
+    DCCS,
+    UDC,
+    AugmentedGANClustering,
+    SIMIClusterGAN,
+    VariationalClustering,
+)
 from skdeepcluster.engine import (
     Batches,
+    Net,
     ResidentBatches,
     ResumableCheckpoint,
     TimeLimit,
     make_batches,
 )
 from skdeepcluster.networks import Scaling
-from tests.conftest import QUICK
+from tests.conftest import QUICK, QUICK_AUG, QUICK_SIMI, QUICK_UDC, QUICK_VC
+
+METHODS = {
+    "dccs": (DCCS, QUICK),
+    "udc": (UDC, QUICK_UDC),
+    "simi_clustergan": (SIMIClusterGAN, QUICK_SIMI),
+    "vc": (VariationalClustering, QUICK_VC),
+    "augmented_gan": (AugmentedGANClustering, {**QUICK_AUG, "gan_max_epochs": 2}),
+}
 
 pytestmark = [
     pytest.mark.gpu,
@@ -25,9 +40,11 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("shape", [(300, 9), (100, 28, 28), (64, 32, 32, 3)])
-def test_a_fit_on_the_gpu_is_repeatable_and_loads_on_a_cpu(shape):
+@pytest.mark.parametrize("name", METHODS)
+def test_a_fit_on_the_gpu_is_repeatable_and_loads_on_a_cpu(name, shape):
     X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    models = [DCCS(3, device="cuda", **QUICK).fit(X) for _ in range(2)]
+    estimator, params = METHODS[name]
+    models = [estimator(3, device="cuda", **params).fit(X) for _ in range(2)]
     np.testing.assert_allclose(
         models[0].transform(X), models[1].transform(X), rtol=1e-3, atol=1e-4
     )
@@ -65,18 +82,20 @@ def test_bytes_lie_on_the_gpu_as_bytes_and_too_many_stay_at_home(monkeypatch):
     assert type(at_home) is Batches and at_home.draw().device.type == "cuda"
 
 
-def test_a_step_never_waits_for_the_gpu():
-    X = np.random.default_rng(0).integers(0, 256, (500, 28, 28)).astype(np.uint8)
-    model = DCCS(3, device="cuda", **QUICK)
-    step = model._step
+@pytest.mark.parametrize("shape", [(500, 9), (500, 28, 28), (64, 32, 32, 3)])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_never_waits_for_the_gpu(name, shape, monkeypatch):
+    X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    one = Net._one
 
-    def watched(net, **kwargs):
+    def watched(net, step):
         torch.cuda.set_sync_debug_mode("error")
         try:
-            return step(net, **kwargs)
+            return one(net, step)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    model._step = watched
-    model.fit(X)
+    monkeypatch.setattr(Net, "_one", watched)
+    estimator, params = METHODS[name]
+    model = estimator(3, device="cuda", **params).fit(X)
     assert model.n_iter_ > 0
