@@ -1,0 +1,44 @@
+"""What a default fit costs on a processor: seconds per 1,000 steps, by phase."""
+
+from __future__ import annotations
+
+import time
+import warnings
+
+import numpy as np
+from sklearn.datasets import make_blobs
+
+from benchmarks.run import DEEP, in_own_process
+
+N_SAMPLES, N_FEATURES, N_CLUSTERS = 10_000, 50, 10
+
+
+def _fit(method: str) -> tuple[dict, float]:
+    X, _ = make_blobs(
+        N_SAMPLES, N_FEATURES, centers=N_CLUSTERS, cluster_std=8.0, random_state=0
+    )
+    # With tol=0 no phase ends before its budget.
+    model = DEEP[method](N_CLUSTERS, tol=0, random_state=0)
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X)
+    return model.history_, time.perf_counter() - started
+
+
+def report() -> str:
+    """Fit each method on 10,000 rows of 50 columns with its defaults; a table."""
+    lines = [
+        "| method | phase | steps | seconds per 1,000 | whole fit, seconds |",
+        "|---|---|---|---|---|",
+    ]
+    for method in DEEP:
+        history, seconds = in_own_process(_fit, method)
+        phases = list(dict.fromkeys(history["phase"]))
+        for phase in phases:
+            inside = history["phase"] == phase
+            steps = np.diff(history["step"], prepend=0)[inside].sum()
+            pace = 1_000 * history["dur"][inside].sum() / steps
+            whole = f"{seconds:.0f}" if phase == phases[-1] else ""
+            lines.append(f"| {method} | {phase} | {steps:,} | {pace:.1f} | {whole} |")
+    return "\n".join(lines)
