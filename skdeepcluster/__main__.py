@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         help="known labels, only to report ACC, NMI and ARI: a column, an array of the "
         ".npz, a file with one per row, or 'folders' (images)",
     )
-    parser.add_argument("--max-epochs", type=int, help="default: the method's budget")
+    parser.add_argument(
+        "--max-epochs", type=int, help="of each phase; default: the method's budget"
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     return parser
@@ -158,11 +160,13 @@ def main(argv: list[str] | None = None) -> int:
         X, y, names, shape = _read(args)
         model = _METHODS[args.method](
             args.n_clusters,
-            max_epochs="auto" if args.max_epochs is None else args.max_epochs,
             device=args.device,
             random_state=args.seed,
             callbacks=[_Progress(sys.stderr)],
         )
+        if args.max_epochs is not None:
+            phases = [p for p in model.get_params() if p.endswith("max_epochs")]
+            model.set_params(**dict.fromkeys(phases, args.max_epochs))
         name = type(model).__name__
         print(f"{name}, {args.n_clusters} clusters of {len(X)} rows", flush=True)
         started = time.perf_counter()

@@ -166,6 +166,14 @@ class DeepClusterer(
         most = table if self._image_shape is None else images
         return int(np.clip(4 * n_samples, least, most))
 
+    def _check_sides(self, input_shape: tuple[int, ...], least: int = 4) -> None:
+        """Raise if images are too small for the method's own networks."""
+        if len(input_shape) > 1 and min(input_shape[1:]) < least:
+            raise ValueError(
+                f"Images must be at least {least} pixels high and wide; got "
+                f"{input_shape[1]} x {input_shape[2]}."
+            )
+
     def _check_pixels(self, input_shape: tuple[int, ...]) -> None:
         """Raise if `scale` leaves the range that generated images have."""
         if len(input_shape) > 1 and self.scale in ("standard", "common"):
@@ -645,6 +653,7 @@ or (n_samples, height, width, channels)
             the mean code of each cluster. ``"proba"``: as `predict_proba`.
         """
         check_is_fitted(self)
+        self._validate_params()  # transform_to may have been set since
         read = {
             "embedding": lambda embedding, logits: embedding,
             "distance": lambda embedding, logits: _distances(

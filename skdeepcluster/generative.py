@@ -83,7 +83,7 @@ class GenerativeMixin:
             If there is no such cluster, or `n_samples` is not positive.
         """
         check_is_fitted(self)
-        _check_positive("n_samples", n_samples)
+        _check_integer("n_samples", n_samples, 1)
         draws = self._draws(random_state)
         if cluster is None:
             edges = prior_edges(
@@ -91,7 +91,9 @@ class GenerativeMixin:
             )
             category = draw_categories(n_samples, edges, draws)
         else:
-            category = self._one_cluster(cluster, draws.device).repeat(n_samples, 1)
+            category = self._one_cluster("cluster", cluster, draws.device).repeat(
+                n_samples, 1
+            )
         y = category.argmax(1).cpu().numpy()
         return self._rows_of(category, self._noise(n_samples, draws)), y
 
@@ -135,10 +137,11 @@ class GenerativeMixin:
 
     def _path(self, start, stop, n_steps, n_samples, random_state):
         """Check a path's arguments; return a source of noise and both categories."""
-        _check_positive("n_steps", n_steps)
-        _check_positive("n_samples", n_samples)
+        _check_integer("n_steps", n_steps, 1)
+        _check_integer("n_samples", n_samples, 1)
         draws = self._draws(random_state)
-        return draws, [self._one_cluster(c, draws.device) for c in (start, stop)]
+        ends = {"start": start, "stop": stop}
+        return draws, [self._one_cluster(*end, draws.device) for end in ends.items()]
 
     def _draws(self, random_state) -> Draws:
         given = self.random_state if random_state is None else random_state
@@ -147,16 +150,9 @@ class GenerativeMixin:
         seed = check_random_state(given).randint(2**31 - 1)
         return Draws.seeded(seed, next(self._model.parameters()).device)
 
-    def _one_cluster(self, cluster, device: torch.device) -> torch.Tensor:
+    def _one_cluster(self, name: str, cluster, device: torch.device) -> torch.Tensor:
         """One-hot category of a cluster, of shape (1, n_clusters_)."""
-        if (
-            not isinstance(cluster, Integral)
-            or not 0 <= int(cluster) < self.n_clusters_
-        ):
-            raise ValueError(
-                f"cluster must be an integer from 0 to {self.n_clusters_ - 1}; got "
-                f"{cluster!r}."
-            )
+        _check_integer(name, cluster, 0, self.n_clusters_ - 1)
         return torch.eye(self.n_clusters_, device=device)[[int(cluster)]]
 
     def _all_clusters(self, category: torch.Tensor) -> torch.Tensor:
@@ -179,9 +175,13 @@ class GenerativeMixin:
             yield scaling.inverse(x)
 
 
-def _check_positive(name: str, value) -> None:
-    if not isinstance(value, Integral) or int(value) < 1:
-        raise ValueError(f"{name} must be a positive integer; got {value!r}.")
+def _check_integer(name: str, value, low: int, high: int | None = None) -> None:
+    is_one = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_one or int(value) < low or (high is not None and int(value) > high):
+        upwards = "upwards" if high is None else f"to {high}"
+        raise ValueError(
+            f"{name} must be an integer from {low} {upwards}; got {value!r}."
+        )
 
 
 def _between(start: torch.Tensor, stop: torch.Tensor, n: int) -> torch.Tensor:

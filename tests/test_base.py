@@ -23,8 +23,8 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback, Checkpoint, LRScheduler
 from torch import nn
 
-from skdeepcluster import DCCS
-from tests.conftest import QUICK
+from skdeepcluster import DCCS, SIMIClusterGAN
+from tests.conftest import QUICK, QUICK_SIMI
 
 
 def quick(n_clusters=3, **params):
@@ -524,6 +524,20 @@ def test_progress_bar_in_a_search(wine):
     search = GridSearchCV(quick(), {"n_style": [2]}, cv=2)
     search.set_callbacks(callback.ProgressBar(max_propagation_depth=None)).fit(wine)
     assert search.best_estimator_.n_iter_ == 5
+
+
+def test_a_wrong_setting_after_the_fit_is_told(blobs):
+    model = quick().fit(blobs).set_params(transform_to="bad")
+    with pytest.raises(ValueError, match="transform_to"):
+        model.transform(blobs)
+
+
+def test_each_phase_prints_its_own_heading(blobs, capsys):
+    SIMIClusterGAN(3, verbose=1, **QUICK_SIMI).fit(blobs)
+    lines = capsys.readouterr().out.splitlines()
+    headings = [line.split() for line in lines if "epoch" in line]
+    assert ["vat" in heading for heading in headings] == [True, False]
+    assert ["wasserstein" in heading for heading in headings] == [False, True]
 
 
 def test_nothing_prints_unless_verbose(blobs, capsys):

@@ -15,7 +15,7 @@ from tests.conftest import QUICK, QUICK_AUG, QUICK_SIMI, QUICK_UDC, QUICK_VC
 # Trained for real: check_clustering passes because it clusters.
 ESTIMATORS = [
     DCCS(**{**QUICK, "max_epochs": 150}),
-    UDC(**{**QUICK_UDC, "max_epochs": 150}),
+    UDC(**{**QUICK_UDC, "max_epochs": 500}),
     SIMIClusterGAN(**{**QUICK_SIMI, "prior_max_epochs": 100, "max_epochs": 50}),
     VariationalClustering(**{**QUICK_VC, "max_epochs": 100}),
     AugmentedGANClustering(**{**QUICK_AUG, "max_epochs": 150}),

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from skdeepcluster import SIMIClusterGAN
@@ -207,7 +208,9 @@ def test_stopped_in_phase_1_the_label_network_gives_the_clusters(blobs):
                 raise FitStopped("")
 
     params = {**QUICK_SIMI, "prior_max_epochs": 100}
-    model = SIMIClusterGAN(3, callbacks=[Stop()], **params).fit(blobs)
+    model = SIMIClusterGAN(3, callbacks=[Stop()], **params)
+    with pytest.warns(ConvergenceWarning, match="stopped in its first phase"):
+        model.fit(blobs)
     assert model.n_iter_ == 80 and set(model.history_["phase"]) == {"prior"}
     y = KMeans(3, random_state=0).fit_predict(blobs)
     assert clustering_accuracy(y, model.labels_) == 1
@@ -265,9 +268,9 @@ def test_interpolation_keeps_the_noise(blobs):
     assert path.shape == (2, 5, 2)
     back = model.interpolate(1, 0, n_steps=5, n_samples=2, random_state=0)
     np.testing.assert_allclose(path, back[:, ::-1], atol=1e-5)
-    with pytest.raises(ValueError, match="cluster must be an integer from 0 to"):
+    with pytest.raises(ValueError, match="stop must be an integer from 0 to"):
         model.interpolate(0, 7)
-    with pytest.raises(ValueError, match="n_steps must be a positive integer"):
+    with pytest.raises(ValueError, match="n_steps must be an integer from 1 upwards"):
         model.interpolate(0, 1, n_steps=0)
 
 
@@ -282,6 +285,11 @@ def test_automatic_noise(shape, n_noise):
     model = SIMIClusterGAN(2, **params).fit(X)
     assert model._description["n_noise"] == n_noise
     assert model.sample(2)[0].shape == (2, *shape[1:])
+
+
+def test_images_have_a_least_size():
+    with pytest.raises(ValueError, match="at least 4 pixels high and wide; got 3 x 4"):
+        SIMIClusterGAN(2, **QUICK_SIMI).fit(np.zeros((40, 3, 4)))
 
 
 def test_affine_is_for_images(table):

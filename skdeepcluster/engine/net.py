@@ -176,6 +176,9 @@ class Net(NeuralNet, Draws):
         self._planned = n_steps
         self._steps_done.zero_()
         self._set_training(True)
+        for _, callback in self.callbacks_:
+            if isinstance(callback, PrintLog):
+                callback.initialize()  # each phase has its own columns and heading
         self.notify("on_train_begin", X=None, y=None)
         try:
             # More than none if a callback has resumed the phase: see `load_snapshot`.

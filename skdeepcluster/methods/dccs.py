@@ -262,11 +262,8 @@ class DCCS(DeepClusterer):
             n_style = min(50, max(2, input_shape[0])) if is_table else 50
         grey = self.grey if self.grey != "auto" else self.encoder is None
         if not is_table:
-            if min(input_shape[1:]) < 4 and self.encoder is None:
-                raise ValueError(
-                    "Images must be at least 4 pixels high and wide; got "
-                    f"{input_shape[1]} x {input_shape[2]}."
-                )
+            if self.encoder is None:
+                self._check_sides(input_shape)
             if grey and input_shape[0] == 3:
                 input_shape = (1, *input_shape[1:])
         return {

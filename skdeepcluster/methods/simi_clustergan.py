@@ -16,7 +16,7 @@ from torch.nn.functional import mse_loss, one_hot
 from skdeepcluster import augment
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.docstrings import documented
-from skdeepcluster.engine import NeighbourDistance
+from skdeepcluster.engine import FitStopped, NeighbourDistance
 from skdeepcluster.engine.callbacks import with_callbacks
 from skdeepcluster.generative import GenerativeMixin, draw_categories, prior_edges
 from skdeepcluster.losses import (
@@ -39,6 +39,10 @@ from skdeepcluster.networks import (
     still_statistics,
 )
 
+_UNTRAINED = (
+    "SIMIClusterGAN was stopped in its first phase: clusters are the label network's; "
+    "encoder and generator (transform, sample) are untrained."
+)
 _LAYERS = ("hidden_layer_sizes", "generator_layer_sizes", "critic_layer_sizes")
 _WEIGHTS = ("alpha_cl", "alpha_mse", "alpha_re", "alpha_pcl", "alpha_cm")
 
@@ -353,6 +357,7 @@ or (n_samples, height, width, channels)
             raise ValueError("affine=True is for images; set image_shape.")
         if self.affine and features is not None:
             raise ValueError("affine=True has no part where prior_features are given.")
+        self._check_sides(input_shape)
         self._check_pixels(input_shape)
         prior = self.prior_layer_sizes
         if prior == "auto":
@@ -448,7 +453,10 @@ or (n_samples, height, width, channels)
         far = self._neighbour_distance(net, features, plan["n_steps"])
         step = functools.partial(self._prior_step, features=features, far=far)
         self._labelled_by = "prior" if features is None else "encoder"
-        net.run(step, **plan, phase="prior")
+        try:
+            net.run(step, **plan, phase="prior")
+        except FitStopped as stop:
+            raise FitStopped(f"{stop} {_UNTRAINED}".strip()) from stop
         self._labelled_by = "encoder"
         return self._prior_clusters(net, features)
 
