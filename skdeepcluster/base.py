@@ -190,6 +190,16 @@ class DeepClusterer(
             if not all(isinstance(n, Integral) and int(n) > 0 for n in sizes):
                 raise ValueError(f"{name} must be positive integers; got {sizes!r}.")
 
+    def _check_range(self, name: str, most: float = math.inf) -> None:
+        """Raise unless a parameter is a range of numbers from 0 on, up to `most`."""
+        given = getattr(self, name)
+        numbers = len(given) == 2 and all(isinstance(n, Real) for n in given)
+        if not numbers or not 0 <= given[0] <= given[1] <= most:
+            raise ValueError(
+                f"{name} must be a range (low, high) with 0 <= low <= high"
+                f"{'' if most == math.inf else f' <= {most}'}; got {given!r}."
+            )
+
     def _check_prior(self) -> None:
         """Raise if `cluster_prior` does not hold a proportion per cluster."""
         if self.cluster_prior is None:

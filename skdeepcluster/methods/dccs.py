@@ -235,13 +235,8 @@ class DCCS(DeepClusterer):
     def _check_params(self):
         self._check_layers(*_LAYERS)
         self._check_prior()
-        for name in ("noise", "swap"):
-            low_high = getattr(self, name)
-            if len(low_high) != 2 or not 0 <= low_high[0] <= low_high[1]:
-                raise ValueError(
-                    f"{name} must be a range (low, high) with 0 <= low <= high; got "
-                    f"{low_high!r}."
-                )
+        self._check_range("noise")
+        self._check_range("swap", most=1)
 
     # -- networks ---------------------------------------------------------------------
 

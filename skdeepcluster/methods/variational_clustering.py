@@ -305,8 +305,8 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
             raise ValueError("posterior_layer_sizes must name one layer at least.")
         if self.encoder is not None and not self.share_trunk:
             raise ValueError("share_trunk=False cannot be combined with an encoder.")
-        _check_range("noise", self.noise)
-        _check_range("swap", self.swap, most=1)
+        self._check_range("noise")
+        self._check_range("swap", most=1)
         for name in ("lambda_rec", "lambda_aug"):
             stages = getattr(self, name)
             if isinstance(stages, tuple | list):
@@ -781,16 +781,6 @@ def _staged(stages, progress):
     for (_, before), (start, after) in pairwise(stages):
         weight = weight + (after - before) * (progress >= start)
     return weight
-
-
-def _check_range(name, given, most=math.inf):
-    """Raise unless `given` is a range of numbers from 0 on, to `most` at most."""
-    numbers = len(given) == 2 and all(isinstance(n, Real) for n in given)
-    if not numbers or not 0 <= given[0] <= given[1] <= most:
-        raise ValueError(
-            f"{name} must be a range (low, high) with 0 <= low <= high"
-            f"{'' if most == math.inf else f' <= {most}'}; got {given!r}."
-        )
 
 
 def _check_stages(name, stages, *, positive):
