@@ -94,7 +94,7 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         trunk of its own.
     n_latent : int or "auto", default="auto"
         Dimensions of :math:`z`; "auto": 32, for tables half of the columns, between 2
-        and 32.
+        and 10. The more there are, the less is left for the cluster to tell.
     likelihood : {"auto", "bernoulli", "gaussian"}, default="auto"
         :math:`p_\theta(x|z)`. "auto": Bernoulli for grey images and for those columns
         of a table in which exactly two values occur, else Gaussian with learned
@@ -332,7 +332,7 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
             prior = () if is_table or grey else (64, 64)
         n_latent = self.n_latent
         if n_latent == "auto":
-            n_latent = min(32, max(2, input_shape[0] // 2)) if is_table else 32
+            n_latent = min(10, max(2, input_shape[0] // 2)) if is_table else 32
         own = None
         if not self.share_trunk:
             own = self.posterior_trunk_sizes or self.hidden_layer_sizes
