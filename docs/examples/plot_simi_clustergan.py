@@ -1,6 +1,6 @@
 """
 SIMI-ClusterGAN: samples of clusters, the way between them, and unequal clusters
-===============================================================================
+================================================================================
 
 SIMI-ClusterGAN first learns clusters by information maximisation, then a generator that
 makes samples of each. Here it gets the digits that ship inside scikit-learn, as rows of
