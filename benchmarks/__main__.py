@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks import engine, memory, speed
 from benchmarks.data import DATA, MissingData, load
 from benchmarks.papers import TABLES, smoke
-from benchmarks.run import METHODS, fit_one, in_own_process
+from benchmarks.run import NAMES, fit_one, in_own_process
 from benchmarks.table import read, table
 
 _RESULTS = Path(__file__).parent / "results" / "results.jsonl"
@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--results", type=Path, default=_RESULTS)
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="fit methods on data sets, append the figures")
-    run.add_argument("--methods", nargs="+", choices=METHODS, required=True)
+    run.add_argument("--methods", nargs="+", choices=NAMES, required=True)
     run.add_argument("--data", nargs="+", choices=DATA, required=True)
     run.add_argument("--curve", action="store_true", help="keep scores over steps")
     tables = "\n".join(

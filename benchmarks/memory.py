@@ -7,7 +7,8 @@ import resource
 
 import numpy as np
 
-from benchmarks.run import DEEP, in_own_process
+from benchmarks.run import in_own_process
+from skdeepcluster.methods import METHODS
 
 
 def _peak_mb() -> float:
@@ -17,13 +18,13 @@ def _peak_mb() -> float:
 def _fit(method: str, shape: tuple[int, ...]) -> float:
     X = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     before = _peak_mb()
-    DEEP[method](10, max_epochs=1, random_state=0).fit(X)
+    METHODS[method](10, max_epochs=1, random_state=0).fit(X)
     return _peak_mb() - before + X.nbytes / 2**20
 
 
 def _fitted(method: str) -> bytes:
     X = np.random.default_rng(0).integers(0, 256, (1_000, 784), dtype=np.uint8)
-    return pickle.dumps(DEEP[method](10, max_epochs=1, random_state=0).fit(X))
+    return pickle.dumps(METHODS[method](10, max_epochs=1, random_state=0).fit(X))
 
 
 def _predict(pickled: bytes, n: int) -> float:

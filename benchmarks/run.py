@@ -18,18 +18,10 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import skdeepcluster
 from benchmarks.data import load, load_held_out
 from skdeepcluster.engine import ResumableCheckpoint, TimeLimit
+from skdeepcluster.methods import METHODS
 from skdeepcluster.metrics import external_scores, internal_scores
-
-DEEP = {
-    "augmented_gan": skdeepcluster.AugmentedGANClustering,
-    "dccs": skdeepcluster.DCCS,
-    "simi_clustergan": skdeepcluster.SIMIClusterGAN,
-    "udc": skdeepcluster.UDC,
-    "vc": skdeepcluster.VariationalClustering,
-}
 
 
 def _classic(make):
@@ -46,7 +38,7 @@ CLASSIC = {
         )
     ),
 }
-METHODS = [*DEEP, *CLASSIC]
+NAMES = [*METHODS, *CLASSIC]
 
 
 def scores_of(X, y, labels) -> dict[str, float]:
@@ -126,8 +118,8 @@ def fit_one(
     X, y = load(data)
     k = len(np.unique(y))
     follow = Curve(X, y) if curve else None
-    if method in DEEP:
-        model = DEEP[method](k, random_state=seed, **params)
+    if method in METHODS:
+        model = METHODS[method](k, random_state=seed, **params)
         callbacks = [TimeLimit(60 * minutes)] if minutes else []
         if checkpoint:
             callbacks.append(ResumableCheckpoint(checkpoint))
@@ -157,11 +149,11 @@ def fit_one(
         **scores_of(fitted_on.reshape(len(X), -1), y, labels),
         "seconds": seconds,
         "peak_mb": (peak - before) / 1024,
-        "steps": getattr(model, "n_iter_", None) if method in DEEP else None,
+        "steps": getattr(model, "n_iter_", None) if method in METHODS else None,
         "warnings": sorted({str(w.message)[:200] for w in caught}),
         **hardware(),
     }
-    if method in DEEP:
+    if method in METHODS:
         row["score"] = model.score(X)
         row["stopped"] = {
             k: float(v[-1]) for k, v in model.history_.items() if v.dtype.kind == "f"

@@ -8,7 +8,8 @@ import warnings
 import numpy as np
 from sklearn.datasets import make_blobs
 
-from benchmarks.run import DEEP, in_own_process
+from benchmarks.run import in_own_process
+from skdeepcluster.methods import METHODS
 
 N_SAMPLES, N_FEATURES, N_CLUSTERS = 10_000, 50, 10
 
@@ -18,7 +19,7 @@ def _fit(method: str) -> tuple[dict, float]:
         N_SAMPLES, N_FEATURES, centers=N_CLUSTERS, cluster_std=8.0, random_state=0
     )
     # With tol=0 no phase ends before its budget.
-    model = DEEP[method](N_CLUSTERS, tol=0, random_state=0)
+    model = METHODS[method](N_CLUSTERS, tol=0, random_state=0)
     started = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -32,7 +33,7 @@ def report() -> str:
         "| method | phase | steps | seconds per 1,000 | whole fit, seconds |",
         "|---|---|---|---|---|",
     ]
-    for method in DEEP:
+    for method in METHODS:
         history, seconds = in_own_process(_fit, method)
         phases = list(dict.fromkeys(history["phase"]))
         for phase in phases:

@@ -12,17 +12,9 @@ from pathlib import Path
 import numpy as np
 from skorch.callbacks import Callback
 
-import skdeepcluster
 from skdeepcluster.datasets import load_file
+from skdeepcluster.methods import METHODS
 from skdeepcluster.metrics import external_scores, internal_scores
-
-_METHODS = {
-    "augmented_gan": skdeepcluster.AugmentedGANClustering,
-    "dccs": skdeepcluster.DCCS,
-    "simi_clustergan": skdeepcluster.SIMIClusterGAN,
-    "udc": skdeepcluster.UDC,
-    "vc": skdeepcluster.VariationalClustering,
-}
 
 
 class _Progress(Callback):
@@ -65,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         "digits that ship inside scikit-learn (labels: target)",
     )
     parser.add_argument(
-        "--method", default="dccs", help=f"one of: {', '.join(_METHODS)}"
+        "--method", default="dccs", help=f"one of: {', '.join(METHODS)}"
     )
     parser.add_argument("--n-clusters", type=int, metavar="K", default=10)
     parser.add_argument("--out", type=Path, default=Path("labels.csv"))
@@ -152,13 +144,13 @@ def main(argv: list[str] | None = None) -> int:
 
     args = _parser().parse_args(argv)
     try:
-        if args.method not in _METHODS:
+        if args.method not in METHODS:
             raise ValueError(
-                f"method {args.method!r} is unknown; use one of: {', '.join(_METHODS)}."
+                f"method {args.method!r} is unknown; use one of: {', '.join(METHODS)}."
             )
         _check_out(args)
         X, y, names, shape = _read(args)
-        model = _METHODS[args.method](
+        model = METHODS[args.method](
             args.n_clusters,
             device=args.device,
             random_state=args.seed,

@@ -149,7 +149,7 @@ class DeepClusterer(
         """Fit what is fitted once, on what the networks have learned."""
 
     def _batch_size(self) -> int:
-        """Rows of a minibatch in the first phase."""
+        """Rows of a minibatch that the net begins with; a phase may resize it."""
         return self.batch_size
 
     # -- parameters -------------------------------------------------------------------
@@ -159,12 +159,22 @@ class DeepClusterer(
         for name in self._get_param_names():
             setattr(self, name, given[name])
 
+    def _auto(self, name: str, otherwise: Any) -> Any:
+        """Value of a parameter, or what "auto" stands for."""
+        value = getattr(self, name)
+        return otherwise if isinstance(value, str) and value == "auto" else value
+
     def _auto_budget(
         self, n_samples: int, table=2_000, images=20_000, least=150
     ) -> int:
         """Steps that ``max_epochs="auto"`` stands for: four per row, within limits."""
         most = table if self._image_shape is None else images
         return int(np.clip(4 * n_samples, least, most))
+
+    def _unfit(self, name: str, value: Any) -> ValueError:
+        """Return what to raise where a value is for the other kind of data."""
+        kind = "images; set image_shape" if self._image_shape is None else "tables"
+        return ValueError(f"{name}={value!r} is for {kind}.")
 
     def _check_sides(self, input_shape: tuple[int, ...], least: int = 4) -> None:
         """Raise if images are too small for the method's own networks."""

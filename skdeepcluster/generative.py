@@ -39,7 +39,6 @@ class GenerativeMixin:
     _kept: np.ndarray
     _chunk: int
     _description: dict[str, Any]
-    n_clusters: int
     n_clusters_: int
     random_state: Any
 
@@ -54,7 +53,9 @@ class GenerativeMixin:
     def _proportions(self) -> np.ndarray:
         """Proportions that clusters are sampled in, of shape (n_clusters,)."""
         prior = getattr(self, "cluster_prior", None)
-        return np.ones(self.n_clusters) if prior is None else np.asarray(prior, float)
+        if prior is None:
+            return np.ones(self._description["n_clusters"])
+        return np.asarray(prior, float)
 
     def sample(self, n_samples=1, cluster=None, random_state=None):
         """Generate rows of the clusters.

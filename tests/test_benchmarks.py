@@ -9,7 +9,8 @@ from PIL import Image
 from benchmarks.__main__ import main
 from benchmarks.data import DATA, HELD_OUT, MissingData, load, load_held_out
 from benchmarks.papers import TABLES, Setting, Table, smoke
-from benchmarks.run import DEEP, fit_one
+from benchmarks.run import fit_one
+from skdeepcluster.methods import METHODS
 from benchmarks.table import read, table
 from skdeepcluster.metrics import clustering_accuracy
 
@@ -78,7 +79,7 @@ def test_the_papers_settings_can_be_told_apart():
 def test_the_papers_settings_are_those_of_the_estimators(setting):
     assert setting.data in DATA
     assert json.loads(json.dumps(setting.params)).keys() == setting.params.keys()
-    model = DEEP[setting.method](10, **setting.params)
+    model = METHODS[setting.method](10, **setting.params)
     model._validate_params()
     model._check_params()
 
@@ -137,6 +138,6 @@ def test_held_out_samples_are_scored_apart(monkeypatch):
     monkeypatch.setitem(HELD_OUT, "wine", lambda: (X[::2], y[::2]))
     params = {"max_epochs": 30, "batch_size": 32}
     row = fit_one("dccs", "wine", 0, params)
-    model = DEEP["dccs"](3, **params, random_state=0).fit(X)
+    model = METHODS["dccs"](3, **params, random_state=0).fit(X)
     assert row["held_out"]["acc"] == clustering_accuracy(y[::2], model.predict(X[::2]))
     assert row["acc"] == clustering_accuracy(y, model.labels_)

@@ -8,10 +8,10 @@ from skdeepcluster.engine import (
     Batches,
     Convergence,
     FitStopped,
-    NeighbourDistance,
     Net,
     ResidentBatches,
     TimeLimit,
+    neighbour_distance,
     resolve_device,
     seeded,
     threads_for,
@@ -112,7 +112,7 @@ def test_neighbour_distance(n):
     everything = net.batches.sample(n)
     x = everything[:25]
     tenth = torch.cdist(x, everything).sort(1).values[:, 10]
-    estimate = NeighbourDistance.of(net)(x)
+    estimate = neighbour_distance(net, n_steps=1)(x)
     if n <= 1_000:
         torch.testing.assert_close(estimate, tenth, rtol=1e-3, atol=1e-5)
     else:

@@ -9,7 +9,13 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from skdeepcluster import SIMIClusterGAN
-from skdeepcluster.engine import Draws, FitStopped, ResumableCheckpoint
+from skdeepcluster.engine import (
+    Draws,
+    FitStopped,
+    NeighbourDistance,
+    ResumableCheckpoint,
+    neighbour_distance,
+)
 from skdeepcluster.methods.simi_clustergan import _LAYERS
 from skdeepcluster.metrics import clustering_accuracy
 from tests.conftest import QUICK_SIMI, started
@@ -218,6 +224,11 @@ def test_stopped_in_phase_1_the_label_network_gives_the_clusters(blobs):
     assert np.array_equal(
         pickle.loads(pickle.dumps(model)).predict(blobs), model.labels_
     )
+    with pytest.raises(ValueError):
+        model.fit(blobs[:2])
+    assert np.array_equal(model.predict(blobs), model.labels_)  # a refusal keeps it
+    model.fit(blobs)
+    assert model._labelled_by == "encoder"
 
 
 def test_distances_to_neighbours_are_known_beforehand(table):
@@ -228,8 +239,8 @@ def test_distances_to_neighbours_are_known_beforehand(table):
     tenth = torch.cdist(x, scaled).sort(1).values[:, 10]
     torch.testing.assert_close(step.keywords["far"](x), tenth, rtol=1e-4, atol=1e-5)
     # Fewer draws than rows: as they come.
-    few = SIMIClusterGAN(3, **{**QUICK_SIMI, "prior_batch_size": 4})
-    lazy = few._neighbour_distance(net, None, 1)
+    lazy = neighbour_distance(net, 1)
+    assert isinstance(lazy, NeighbourDistance)
     torch.testing.assert_close(lazy(x), tenth, rtol=1e-4, atol=1e-5)
 
 

@@ -445,11 +445,14 @@ def test_parameters_set_after_a_fit_wait_for_the_next_one(kind, change, table):
     assert model.score(X) == score
 
 
-def test_another_number_of_clusters_waits_too(table):
+@pytest.mark.parametrize("n_clusters", [1, 5])
+def test_another_number_of_clusters_waits_too(table, n_clusters):
     model = VariationalClustering(3, **SMALL).fit(table)
     proba, score = model.predict_proba(table), model.score(table)
-    model.set_params(n_clusters=5)
+    rows, _ = model.sample(9)
+    model.set_params(n_clusters=n_clusters)
     np.testing.assert_array_equal(model.predict_proba(table), proba)
+    np.testing.assert_array_equal(model.sample(9)[0], rows)
     assert model.score(table) == score
 
 

@@ -11,7 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks.data import load
 from benchmarks.papers.tables import Setting
-from benchmarks.run import DEEP, hardware
+from benchmarks.run import hardware
+from skdeepcluster.methods import METHODS
 from skdeepcluster.engine import ResumableCheckpoint, TimeLimit
 
 # A step of the largest networks takes seconds on a CPU.
@@ -28,7 +29,7 @@ def smoke(table: str, setting: Setting, seed: int = 0) -> dict:
     started = time.perf_counter()
     X, y = load(setting.data)
     X = X[np.linspace(0, len(X) - 1, _ROWS).astype(int)]
-    model = DEEP[setting.method](len(np.unique(y)), random_state=seed)
+    model = METHODS[setting.method](len(np.unique(y)), random_state=seed)
     model.set_params(**setting.params)
     phases = [name for name in model.get_params() if name.endswith("max_epochs")]
     model.set_params(**dict.fromkeys(phases, 2))

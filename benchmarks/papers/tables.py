@@ -12,7 +12,7 @@ from benchmarks.data import RETENTION
 class Setting:
     """An estimator with the paper's parameters on a data set.
 
-    `method` and `data` are names of `benchmarks.run.DEEP` and `benchmarks.data.DATA`;
+    `method` and `data` are names of `skdeepcluster.methods.METHODS` and `benchmarks.data.DATA`;
     `published` are the paper's scores between 0 and 1.
     """
 

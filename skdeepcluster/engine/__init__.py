@@ -3,8 +3,8 @@
 from skdeepcluster.engine.callbacks import Convergence, Settled, TimeLimit
 from skdeepcluster.engine.data import Batches, ResidentBatches, chunks, make_batches
 from skdeepcluster.engine.draws import Draws
-from skdeepcluster.engine.neighbours import NeighbourDistance
-from skdeepcluster.engine.net import FitStopped, Net
+from skdeepcluster.engine.neighbours import NeighbourDistance, neighbour_distance
+from skdeepcluster.engine.net import FitStopped, Net, if_stopped
 from skdeepcluster.engine.resume import ResumableCheckpoint
 from skdeepcluster.engine.runtime import (
     one_training_at_a_time,
@@ -25,7 +25,9 @@ __all__ = [
     "Settled",
     "TimeLimit",
     "chunks",
+    "if_stopped",
     "make_batches",
+    "neighbour_distance",
     "one_training_at_a_time",
     "resolve_device",
     "seeded",

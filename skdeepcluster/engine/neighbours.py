@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from skdeepcluster.engine.net import Net
@@ -31,12 +33,6 @@ class NeighbourDistance:
         self.reference = reference
         self.k = min(max(1, round(k * m / n_samples)), m - 1)
 
-    @classmethod
-    def of(cls, net: Net, k: int = 10, n_reference: int = 1_000) -> NeighbourDistance:
-        """Take the reference from the net's batches."""
-        n = net.batches.n_samples
-        return cls(net.batches.sample(min(n_reference, n)).flatten(1), n, k)
-
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Distance of each sample of a scaled batch, shape (n,)."""
         # Not by way of a matrix product, which leaves rounding where there is nothing.
@@ -46,3 +42,38 @@ class NeighbourDistance:
         distances = distances.masked_fill(distances == 0, float("inf"))
         nearest = distances.topk(self.k, largest=False).values[:, -1]
         return torch.where(nearest.isinf(), torch.zeros_like(nearest), nearest)
+
+
+def neighbour_distance(
+    net: Net, n_steps: int, features: torch.Tensor | None = None
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Distance to the tenth neighbour, for the rows of the batch drawn last.
+
+    Parameters
+    ----------
+    net : Net
+        Its batches are the data; the reference is 1,000 rows of them, if there are as
+        many.
+    n_steps : int
+        Calls to come. Where they read more rows than there are, all distances are
+        computed now, once; else each in its turn.
+    features : tensor of shape (n_samples, n_features), default=None
+        What stands for the rows, in their order.
+
+    Returns
+    -------
+    callable
+        Maps a batch as it was drawn to distances of shape (batch_size,).
+    """
+    batches = net.batches
+    n = batches.n_samples
+    if features is None:
+        reference = batches.sample(min(1_000, n)).flatten(1)
+    else:
+        reference = features[net.randperm(n)[:1_000]]
+    near = NeighbourDistance(reference, n)
+    if n > n_steps * batches.batch_size:
+        return near
+    rows = batches.in_order(1_024) if features is None else features.split(1_024)
+    known = torch.cat([near(block) for block in rows])
+    return lambda x: batches.of_batch(known)

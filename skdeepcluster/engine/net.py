@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -22,6 +23,15 @@ _BLOCK = 256
 
 class FitStopped(Exception):
     """The fit ends here, in whatever phase; what was trained so far is used."""
+
+
+@contextmanager
+def if_stopped(consequence: str) -> Iterator[None]:
+    """Add to the message of a fit that is stopped here what that means for it."""
+    try:
+        yield
+    except FitStopped as stop:
+        raise FitStopped(f"{stop} {consequence}".strip()) from stop
 
 
 class Net(NeuralNet, Draws):

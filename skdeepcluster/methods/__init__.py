@@ -1,4 +1,4 @@
-"""One file per paper."""
+"""One file per paper; `METHODS` is where everything else looks for them."""
 
 from skdeepcluster.methods.augmented_gan import AugmentedGANClustering
 from skdeepcluster.methods.dccs import DCCS
@@ -6,8 +6,18 @@ from skdeepcluster.methods.simi_clustergan import SIMIClusterGAN
 from skdeepcluster.methods.udc import UDC
 from skdeepcluster.methods.variational_clustering import VariationalClustering
 
+# By the name that command lines and benchmarks have for them.
+METHODS = {
+    "augmented_gan": AugmentedGANClustering,
+    "dccs": DCCS,
+    "simi_clustergan": SIMIClusterGAN,
+    "udc": UDC,
+    "vc": VariationalClustering,
+}
+
 __all__ = [
     "DCCS",
+    "METHODS",
     "UDC",
     "AugmentedGANClustering",
     "SIMIClusterGAN",

@@ -6,7 +6,6 @@ import functools
 import math
 from numbers import Integral, Real
 
-import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
@@ -14,7 +13,7 @@ from torch.nn import functional as F
 
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.docstrings import documented
-from skdeepcluster.engine import FitStopped
+from skdeepcluster.engine import if_stopped
 from skdeepcluster.losses import (
     categorical_kl,
     discriminator_loss,
@@ -33,7 +32,7 @@ from skdeepcluster.networks import (
 )
 
 _UNTRAINED = (
-    "{} Training ended in the first phase, that of the GAN: the heads, and so the "
+    "Training ended in the first phase, that of the GAN: the heads, and so the "
     "clusters, are untrained."
 )
 
@@ -300,23 +299,14 @@ class AugmentedGANClustering(DeepClusterer):
 
     def _describe(self, input_shape):
         is_table = len(input_shape) == 1
-        features = self.features
-        if features == "auto":
-            own = is_table or self.encoder is not None
-            features = "input" if own else "gan"
-        crop = 0 if is_table or features == "input" else self._crop(input_shape)
-        unfit = self.scale in ("standard", "common")
-        if features == "gan" and not is_table and unfit:
-            raise ValueError(
-                f"scale={self.scale!r} leaves the range [0, 1] of the generated "
-                "images; use 'minmax'."
-            )
-        hidden = self.hidden_layer_sizes
-        if hidden == "auto":
-            hidden = (256, 256) if features == "input" else (1024, 1024)
-        n_over = self.n_over_clusters
-        if n_over == "auto":
-            n_over = 5 * self.n_clusters
+        given = is_table or self.encoder is not None
+        features, crop = self._auto("features", "input" if given else "gan"), 0
+        if features == "gan":
+            self._check_pixels(input_shape)
+            crop = 0 if is_table else self._crop(input_shape)
+        hidden = (256, 256) if features == "input" else (1024, 1024)
+        hidden = self._auto("hidden_layer_sizes", hidden)
+        n_over = self._auto("n_over_clusters", 5 * self.n_clusters)
         return {
             "input_shape": tuple(input_shape),
             "features": features,
@@ -363,51 +353,44 @@ class AugmentedGANClustering(DeepClusterer):
         normal_(network.output, generator, 1e-4)
 
     def _init_std(self):
-        if self.init_std != "auto":
-            return self.init_std
-        if self._image_shape is None or self._description["features"] == "input":
-            return "fan-in"
-        return 1e-3 if 32 <= min(self._image_shape[:2]) < 48 else 1e-2
+        if self._image_shape is None or self._is_given():
+            return self._auto("init_std", "fan-in")
+        cifar = 32 <= min(self._image_shape[:2]) < 48
+        return self._auto("init_std", 1e-3 if cifar else 1e-2)
+
+    def _is_given(self):
+        """Whether the features are, without a GAN."""
+        return self._description["features"] == "input"
 
     def _optimizers(self):
         adam = functools.partial(torch.optim.Adam, fused=True)
-        optimizers = {
-            "heads": (functools.partial(adam, lr=self._learning_rate()), ["heads"])
-        }
-        if self._description["features"] == "gan":
+        rate = self._auto("learning_rate", 1e-3 if self._is_given() else 1e-4)
+        optimizers = {"heads": (functools.partial(adam, lr=rate), ["heads"])}
+        if not self._is_given():
             gan = functools.partial(adam, lr=self.gan_learning_rate, betas=(0.5, 0.999))
             for name in ("discriminator", "generator"):
                 optimizers[name] = (gan, [name])
         return optimizers
 
     def _batch_size(self):
-        if self.batch_size != "auto":
-            return self.batch_size
-        return 250 if self._description["features"] == "input" else 500
-
-    def _learning_rate(self):
-        if self.learning_rate != "auto":
-            return self.learning_rate
-        return 1e-3 if self._description["features"] == "input" else 1e-4
+        return self._auto("batch_size", 250 if self._is_given() else 500)
 
     # -- training ---------------------------------------------------------------------
 
     def _train(self, net):
         is_table, n = self._image_shape is None, net.batches.n_samples
-        learned = self._description["features"] == "gan"
-        if learned:
+        if not self._is_given():
             net.batches.resize(self.gan_batch_size)
-            budget = int(np.clip(4 * n, 150, 5_000 if is_table else 20_000))
+            budget = self._auto_budget(n, table=5_000)
             plan = self._schedule(net, self.gan_max_epochs, budget)
-            try:
+            with if_stopped(_UNTRAINED):
                 net.run(self._gan_step, **plan, phase="gan")
-            except FitStopped as stop:
-                raise FitStopped(_UNTRAINED.format(stop).strip()) from stop
             net.discriminator_.freeze()
             net.batches.resize(self._batch_size())
         elif self.encoder is not None or not is_table:
             net.encoder_.standardise(net.batches.sample(min(n, 1_000)))
-        budget = int(np.clip(4 * n, 500, 10_000 if learned else 3_000))
+        most = 3_000 if self._is_given() else 10_000
+        budget = self._auto_budget(n, most, most, least=500)
         plan = self._schedule(net, self.max_epochs, budget)
         step = functools.partial(self._heads_step, weight=1 / plan["steps_per_epoch"])
         try:
@@ -492,18 +475,13 @@ class AugmentedGANClustering(DeepClusterer):
         return [f * math.log(k) for f, (n, k) in zip(factors, heads, strict=True) if n]
 
     def _n_views(self):
-        if self.n_views != "auto":
-            return self.n_views
-        return 1 if self._description["features"] == "input" else 5
+        return self._auto("n_views", 1 if self._is_given() else 5)
 
     def _vat_scales(self):
         """alpha_adv and alpha_r."""
         large = self._image_shape is not None and min(self._image_shape[:2]) >= 32
         radius, xi = (0.15, 0.3) if large else (0.2, 1.0)
-        return (
-            radius if self.vat_radius == "auto" else self.vat_radius,
-            xi if self.vat_xi == "auto" else self.vat_xi,
-        )
+        return self._auto("vat_radius", radius), self._auto("vat_xi", xi)
 
     def _cropped(self, x):
         crop = self._description["crop"]
@@ -511,13 +489,13 @@ class AugmentedGANClustering(DeepClusterer):
 
     def _features(self, x):
         """Frozen features m of a scaled batch."""
-        if self._description["features"] == "input":
+        if self._is_given():
             return self._model["encoder"].features(x)
         return self._model["discriminator"].features(self._cropped(x))
 
     def _dropped(self, x, m, r):
         """Features m' under dropout, r times per sample; of x, whose features are m."""
-        if self._description["features"] == "input":
+        if self._is_given():
             # In eval mode the features of a sample's copies are all the same.
             return F.dropout(_repeat(m, r), self.dropout)
         x = _repeat(self._cropped(x), r)

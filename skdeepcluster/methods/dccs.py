@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skdeepcluster import augment
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.docstrings import documented
-from skdeepcluster.engine import NeighbourDistance
+from skdeepcluster.engine import neighbour_distance
 from skdeepcluster.generative import draw_categories, prior_edges
 from skdeepcluster.losses import (
     categorical_kl,
@@ -243,19 +243,14 @@ class DCCS(DeepClusterer):
     def _describe(self, input_shape):
         is_table = len(input_shape) == 1
         if self._augmentation_kind() in _NOT_FOR["table" if is_table else "images"]:
-            raise ValueError(
-                f"augmentation={self.augmentation!r} is for "
-                f"{'images; set image_shape' if is_table else 'tables'}."
-            )
+            raise self._unfit("augmentation", self.augmentation)
         if self._augmentation_kind() == "crop" and self.scale in ("standard", "common"):
             raise ValueError(
                 f"scale={self.scale!r} leaves the range [-1, 1] that brightness and "
                 "contrast need; use 'minmax', or another augmentation."
             )
-        n_style = self.n_style
-        if n_style == "auto":
-            n_style = min(50, max(2, input_shape[0])) if is_table else 50
-        grey = self.grey if self.grey != "auto" else self.encoder is None
+        n_style = min(50, max(2, input_shape[0])) if is_table else 50
+        grey = self._auto("grey", self.encoder is None)
         if not is_table:
             if self.encoder is None:
                 self._check_sides(input_shape)
@@ -264,7 +259,7 @@ class DCCS(DeepClusterer):
         return {
             "input_shape": tuple(input_shape),
             "n_clusters": int(self.n_clusters),
-            "n_style": int(n_style),
+            "n_style": int(self._auto("n_style", n_style)),
             "layers": [[int(n) for n in getattr(self, name)] for name in _LAYERS],
             "encoder": self.encoder,
         }
@@ -299,12 +294,12 @@ class DCCS(DeepClusterer):
     # -- training ---------------------------------------------------------------------
 
     def _train(self, net):
+        budget = self._auto_budget(net.batches.n_samples)
+        plan = self._schedule(net, self.max_epochs, budget, self.n_critic + 1)
         edges = prior_edges(self.cluster_prior, self.n_clusters, net.device)
         adversarial = self._augmentation_kind() in ("vat", "noise+vat")
-        near = NeighbourDistance.of(net) if adversarial else None
-        step = functools.partial(self._step, edges=edges, near=near)
-        budget = self._auto_budget(net.batches.n_samples)
-        net.run(step, **self._schedule(net, self.max_epochs, budget, self.n_critic + 1))
+        near = neighbour_distance(net, plan["n_steps"]) if adversarial else None
+        net.run(functools.partial(self._step, edges=edges, near=near), **plan)
 
     def _step(self, net, edges, near):
         """One iteration of Algorithm 1."""
@@ -384,24 +379,21 @@ class DCCS(DeepClusterer):
             )
 
     def _augmentation_kind(self):
-        if self.augmentation != "auto":
-            return self.augmentation
-        return "noise+vat" if self._image_shape is None else "crop"
+        return self._auto(
+            "augmentation", "noise+vat" if self._image_shape is None else "crop"
+        )
 
     def _crop(self, x, net):
-        flip = self.horizontal_flip
         x = augment.random_resized_crop((x + 1) / 2, net)
-        if min(x.shape[2:]) >= 32 if flip == "auto" else flip:
+        if self._auto("horizontal_flip", min(x.shape[2:]) >= 32):
             x = augment.horizontal_flip(x, net)
         if x.shape[1] == 3 and self._description["input_shape"][0] == 1:
             x = augment.to_grey(augment.permute_channels(x, net))
         return 2 * augment.colour_jitter(x, net) - 1
 
     def _beta_aug(self):
-        if self.beta_aug != "auto":
-            return self.beta_aug
         sides = self._description["input_shape"][1:]
-        return 4.0 if sides and min(sides) >= 32 else 2.0
+        return self._auto("beta_aug", 4.0 if sides and min(sides) >= 32 else 2.0)
 
     # -- inference --------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from torch.nn.functional import mse_loss, one_hot
 from skdeepcluster import augment
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.docstrings import documented
-from skdeepcluster.engine import FitStopped, NeighbourDistance
+from skdeepcluster.engine import if_stopped, neighbour_distance
 from skdeepcluster.engine.callbacks import with_callbacks
 from skdeepcluster.generative import GenerativeMixin, draw_categories, prior_edges
 from skdeepcluster.losses import (
@@ -245,6 +245,8 @@ class SIMIClusterGAN(GenerativeMixin, DeepClusterer):
     }
 
     _settles_in = "gan"
+    # Whose clusters are read; "prior" where phase 1 was stopped.
+    _labelled_by = "encoder"
 
     def __init__(
         self,
@@ -343,7 +345,7 @@ or (n_samples, height, width, channels)
                 raise ValueError(
                     f"prior_features has {len(prior_features)} rows, X has {len(X)}."
                 )
-        self._prior_features, self._labelled_by = prior_features, "encoder"
+        self._prior_features = prior_features
         try:
             return self._fit(X, y)
         finally:
@@ -354,21 +356,17 @@ or (n_samples, height, width, channels)
     def _describe(self, input_shape):
         is_table, features = len(input_shape) == 1, self._prior_features
         if self.affine and is_table:
-            raise ValueError("affine=True is for images; set image_shape.")
+            raise self._unfit("affine", True)
         if self.affine and features is not None:
             raise ValueError("affine=True has no part where prior_features are given.")
         self._check_sides(input_shape)
         self._check_pixels(input_shape)
-        prior = self.prior_layer_sizes
-        if prior == "auto":
-            prior = (256, 256) if is_table and features is None else (1200, 1200)
-        n_noise = self.n_noise
-        if n_noise == "auto":
-            n_noise = _n_noise(input_shape)
+        small = is_table and features is None
+        prior = self._auto("prior_layer_sizes", (256, 256) if small else (1200, 1200))
         return {
             "input_shape": tuple(input_shape),
             "n_clusters": int(self.n_clusters),
-            "n_noise": int(n_noise),
+            "n_noise": int(self._auto("n_noise", _n_noise(input_shape))),
             "n_prior": int(
                 np.prod(input_shape) if features is None else features.shape[1]
             ),
@@ -447,16 +445,16 @@ or (n_samples, height, width, channels)
     def _learn_prior(self, net, n):
         """Phase 1; returns the clusters of all rows."""
         passes = 50 * len(net.batches)
-        least, most = min(max(4 * n, 150), 1_500), self._auto_budget(10**6)
-        plan = self._schedule(net, self.prior_max_epochs, min(max(passes, least), most))
+        most = 2_000 if self._image_shape is None else 20_000
+        budget = int(np.clip(passes, self._auto_budget(n, 1_500, 1_500), most))
+        plan = self._schedule(net, self.prior_max_epochs, budget)
         features = self._scaled_features(net)
-        far = self._neighbour_distance(net, features, plan["n_steps"])
+        far = neighbour_distance(net, plan["n_steps"], features)
         step = functools.partial(self._prior_step, features=features, far=far)
-        self._labelled_by = "prior" if features is None else "encoder"
-        try:
+        if features is None:  # else P cannot read what `predict` is given
+            self._labelled_by = "prior"
+        with if_stopped(_UNTRAINED):
             net.run(step, **plan, phase="prior")
-        except FitStopped as stop:
-            raise FitStopped(f"{stop} {_UNTRAINED}".strip()) from stop
         self._labelled_by = "encoder"
         return self._prior_clusters(net, features)
 
@@ -572,35 +570,12 @@ or (n_samples, height, width, channels)
         features = features - features.mean(0)
         return features / features.std().clamp(min=1e-12)
 
-    def _neighbour_distance(self, net, features, n_steps):
-        """Distance of each row of a batch to its tenth neighbour, known beforehand.
-
-        For more rows than the phase will draw, it is computed as they come.
-        """
-        n = net.batches.n_samples
-        if features is None:
-            near = NeighbourDistance.of(net)
-        else:
-            near = NeighbourDistance(features[net.randperm(n)[:1_000]], n)
-        if n > n_steps * net.batches.batch_size:
-            return near
-        known = torch.cat([near(rows) for rows in self._in_order(net, features)])
-        return lambda x: net.batches.of_batch(known)
-
-    @staticmethod
-    def _in_order(net, features):
-        """What P reads of all rows, block by block."""
-        if features is not None:
-            return features.split(1_024)
-        return (x.flatten(1) for x in net.batches.in_order(1_024))
-
     @torch.no_grad()
     def _prior_clusters(self, net, features):
         """Clusters of all rows by P, which does not change any more."""
-        rows = (
-            net.batches.in_order(1_024) if features is None else features.split(1_024)
-        )
         P = net.prior_.eval()
+        own = features is None
+        rows = net.batches.in_order(1_024) if own else features.split(1_024)
         return torch.cat([P(x.flatten(1))[1].argmax(1) for x in rows])
 
     @staticmethod
@@ -633,6 +608,10 @@ or (n_samples, height, width, channels)
             kmeans.cluster_centers_, kmeans.inertia_ / embedding.size
         )
 
+    def _forget(self):
+        super()._forget()
+        self.__dict__.pop("_labelled_by", None)
+
     def _noise(self, n, draws):
         return self.sigma * draws.randn(n, self._description["n_noise"])
 
@@ -646,8 +625,8 @@ or (n_samples, height, width, channels)
     def _proportions(self):
         """As the clusters were found in the training data; or as they were drawn."""
         if not self.learned_prior or not hasattr(self, "labels_"):
-            return np.ones(self.n_clusters)
-        proportions = np.zeros(self.n_clusters)
+            return super()._proportions()
+        proportions = np.zeros(self._description["n_clusters"])
         proportions[self._kept] = np.bincount(self.labels_)
         return proportions
 

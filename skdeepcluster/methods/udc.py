@@ -214,20 +214,14 @@ class UDC(GenerativeMixin, DeepClusterer):
 
     def _describe(self, input_shape):
         self._check_pixels(input_shape)
+        is_table = len(input_shape) == 1
         return {
             "input_shape": tuple(input_shape),
             "n_clusters": int(self.n_clusters),
-            "n_noise": int(self._auto("n_noise", table=2, images=128)),
+            "n_noise": int(self._auto("n_noise", 2 if is_table else 128)),
             "layers": [[int(n) for n in getattr(self, name)] for name in _LAYERS],
             "encoder": self.encoder,
         }
-
-    def _auto(self, name, table, images):
-        """Value of a parameter, by the kind of data where it is "auto"."""
-        value = getattr(self, name)
-        if value != "auto":
-            return value
-        return table if self._image_shape is None else images
 
     @staticmethod
     def _networks(input_shape, n_clusters, n_noise, layers, encoder):
@@ -250,7 +244,8 @@ class UDC(GenerativeMixin, DeepClusterer):
         wgan_uniform_(network, generator)
 
     def _optimizers(self):
-        rate = self._auto("learning_rate", table=5e-4, images=1e-4)
+        is_table = self._image_shape is None
+        rate = self._auto("learning_rate", 5e-4 if is_table else 1e-4)
         adam = functools.partial(
             torch.optim.Adam, lr=rate, betas=(0.5, 0.9), fused=True
         )
@@ -261,8 +256,11 @@ class UDC(GenerativeMixin, DeepClusterer):
     def _train(self, net):
         budget = self._auto_budget(net.batches.n_samples, table=6_000, least=500)
         plan = self._schedule(net, self.max_epochs, budget, self.n_critic)
-        edges = prior_edges(self.cluster_prior, self.n_clusters, net.device)
-        step = functools.partial(self._step, edges=edges)
+        step = functools.partial(
+            self._step,
+            edges=prior_edges(self.cluster_prior, self.n_clusters, net.device),
+            gp_weight=self._auto("gp_weight", 10 if self._image_shape is None else 100),
+        )
         if not self.doubling:
             net.run(step, **plan)
             return
@@ -272,7 +270,7 @@ class UDC(GenerativeMixin, DeepClusterer):
         rest = functools.partial(step, since=1 / 3, times=2)
         net.run(rest, **{**plan, "n_steps": max(1, plan["n_steps"] - third)})
 
-    def _step(self, net, edges, since=0.0, until=1.0, times=1):
+    def _step(self, net, edges, gp_weight, since=0.0, until=1.0, times=1):
         """One iteration of Algorithm 1."""
         G, D, C = net.generator_, net.critic_, net.classifier_
         n, n_critic = net.batches.batch_size, times * self.n_critic
@@ -282,7 +280,6 @@ class UDC(GenerativeMixin, DeepClusterer):
             n_updates = n_critic + times * self.n_classifier
             y, x_fake = self._fake(G, n * n_updates, edges, net)
         y, x_fake = y.split(n), x_fake.split(n)
-        gp_weight = self._auto("gp_weight", table=10.0, images=100.0)
         distances, penalties = [], []
         for i in range(n_critic):
             x = self._view(net.draw())

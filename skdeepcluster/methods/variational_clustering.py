@@ -315,8 +315,7 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
     def _check_X(self, X, *, fitting):
         X = super()._check_X(X, fitting=fitting)
         if fitting:
-            # Not yet those of the model: this fit may still be refused.
-            self._found_levels = self._bernoulli_levels(X)
+            self._levels = self._bernoulli_levels(X)
         return X
 
     # -- networks ---------------------------------------------------------------------
@@ -324,23 +323,26 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
     def _describe(self, input_shape):
         is_table = len(input_shape) == 1
         self._check_input(is_table)
-        posterior, prior = self.posterior_layer_sizes, self.prior_layer_sizes
-        grey = input_shape[0] == 1
-        if posterior == "auto":
-            posterior = (256,) if is_table else (256, 512) if grey else (512, 512)
-        if prior == "auto":
-            prior = () if is_table or grey else (64, 64)
-        n_latent = self.n_latent
-        if n_latent == "auto":
-            n_latent = min(10, max(2, input_shape[0] // 2)) if is_table else 32
+        if is_table:
+            n_latent = min(10, max(2, input_shape[0] // 2))
+            posterior, prior = (256,), ()
+        elif input_shape[0] == 1:
+            n_latent, posterior, prior = 32, (256, 512), ()
+        else:
+            n_latent, posterior, prior = 32, (512, 512), (64, 64)
+        layers = [
+            self.hidden_layer_sizes,
+            self._auto("posterior_layer_sizes", posterior),
+            self._auto("prior_layer_sizes", prior),
+            self.decoder_layer_sizes,
+        ]
         own = None
         if not self.share_trunk:
             own = self.posterior_trunk_sizes or self.hidden_layer_sizes
-        layers = [self.hidden_layer_sizes, posterior, prior, self.decoder_layer_sizes]
         return {
             "input_shape": tuple(input_shape),
             "n_clusters": int(self.n_clusters),
-            "n_latent": int(n_latent),
+            "n_latent": int(self._auto("n_latent", n_latent)),
             "layers": [[int(n) for n in sizes] for sizes in layers],
             "own_trunk": own if own is None else [int(n) for n in own],
             "least_variance": self._least_variance(),
@@ -383,18 +385,12 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
             network.spread()
 
     def _optimizers(self):
-        adam = functools.partial(torch.optim.Adam, lr=self._learning_rate(), fused=True)
+        rate = self._auto("learning_rate", 1e-4 if self._is_colour() else 1e-3)
+        adam = functools.partial(torch.optim.Adam, lr=rate, fused=True)
         return {"all": (adam, list(_NETWORKS))}
 
     def _batch_size(self):
-        if self.batch_size != "auto":
-            return self.batch_size
-        return 30 if self._is_colour() else 100
-
-    def _learning_rate(self):
-        if self.learning_rate != "auto":
-            return self.learning_rate
-        return 1e-4 if self._is_colour() else 1e-3
+        return self._auto("batch_size", 30 if self._is_colour() else 100)
 
     def _is_colour(self):
         return self._image_shape is not None and self._image_shape[2] > 1
@@ -402,10 +398,7 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
     def _check_input(self, is_table):
         kind = self._augmentation_kind()
         if isinstance(kind, str) and (kind in _FOR_IMAGES) == is_table:
-            raise ValueError(
-                f"augmentation={kind!r} is for "
-                f"{'images; set image_shape' if is_table else 'tables'}."
-            )
+            raise self._unfit("augmentation", kind)
         leaves = not is_table and self.scale in ("standard", "common")
         if leaves and (kind == "binarise" or self._has_bernoulli_pixels()):
             raise ValueError(
@@ -420,21 +413,23 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         if self._image_shape is None:
             return False
         grey = self._image_shape[2] == 1
-        return self.likelihood == "bernoulli" or (self.likelihood == "auto" and grey)
+        likelihood = self._auto("likelihood", "bernoulli" if grey else "gaussian")
+        return likelihood == "bernoulli"
 
     def _bernoulli_levels(self, X):
         """Columns of a table with a Bernoulli likelihood, their lowest and highest."""
+        if self._image_shape is not None or self.likelihood == "gaussian":
+            return (np.arange(0),) * 3
         low, high = X.min(0), X.max(0)
-        columns = np.arange(0)
-        if self._image_shape is None and self.likelihood == "bernoulli":
+        if self.likelihood == "bernoulli":
             columns = np.arange(X.shape[1])
-        elif self._image_shape is None and self.likelihood == "auto":
+        else:
             columns = _two_valued(X, low, high)
         return columns, low[columns], high[columns]
 
     def _least_variance(self):
         """Least variance of a value; None where no value has a Gaussian likelihood."""
-        n_bernoulli = len(self._found_levels[0])
+        n_bernoulli = len(self._levels[0])
         if self._has_bernoulli_pixels() or n_bernoulli == self.n_features_in_:
             return None
         return float(self.min_variance)
@@ -468,11 +463,9 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
     # -- training ---------------------------------------------------------------------
 
     def _train(self, net):
-        self._levels = self.__dict__.pop("_found_levels")
         if callable(self.augmentation):
             self._check_augmentation(net.batches.sample(2))
-        longest = 2_000 if self._image_shape is None else 20_000
-        budget = int(np.clip(4 * net.batches.n_samples, 500, longest))
+        budget = self._auto_budget(net.batches.n_samples, least=500)
         plan = self._schedule(net, self.max_epochs, budget)
         # Weights change in the first phase; assignments may settle only in the second.
         annealed = self._annealed()
@@ -634,10 +627,9 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
             )
 
     def _elbo_on_augmented(self):
-        if self.augmentation is None or self.elbo_on_augmented != "auto":
-            return self.augmentation is not None and self.elbo_on_augmented
         # A Gaussian that has to explain the noise too becomes as wide as it.
-        return self._augmentation_kind() != "noise"
+        averaged = self._auto("elbo_on_augmented", self._augmentation_kind() != "noise")
+        return self.augmentation is not None and averaged
 
     def _augment(self, x, net):
         """Augmented copy of a scaled batch."""

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from torch import nn
 
 
-def _hidden_layers(
+def hidden_layers(
     n_in: int, hidden: Sequence[int], batch_norm: bool, slope: float
 ) -> list[nn.Module]:
+    """Linear, batch norm if any, and LeakyReLU(slope) for each width."""
     layers: list[nn.Module] = []
     for n_hidden in hidden:
         layers.append(nn.Linear(n_in, n_hidden, bias=not batch_norm))
@@ -29,7 +30,7 @@ def mlp(
     slope: float = 0.2,
 ) -> nn.Sequential:
     """Linear layers with LeakyReLU(slope) between, and a linear output; 0 is ReLU."""
-    layers = _hidden_layers(n_in, hidden, batch_norm, slope)
+    layers = hidden_layers(n_in, hidden, batch_norm, slope)
     return nn.Sequential(*layers, nn.Linear([n_in, *hidden][-1], n_out))
 
 
@@ -65,7 +66,7 @@ class MLPEncoder(nn.Module):
         slope: float = 0.2,
     ):
         super().__init__()
-        self.body = nn.Sequential(*_hidden_layers(n_in, hidden, batch_norm, slope))
+        self.body = nn.Sequential(*hidden_layers(n_in, hidden, batch_norm, slope))
         self.n_activation = [n_in, *hidden][-1]
         self.head = nn.Linear(self.n_activation, n_out)
 

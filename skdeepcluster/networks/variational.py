@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skdeepcluster.networks.mlp import mlp
+from skdeepcluster.networks.mlp import hidden_layers, mlp
 
 # Least variance of a latent dimension: keeps divergences finite.
 _LEAST = 1e-4
@@ -37,15 +37,11 @@ def activation(input_shape: Sequence[int]) -> nn.Module:
 
 def trunk(input_shape: Sequence[int], hidden: Sequence[int]) -> nn.Sequential:
     """Features of a row (hidden layers) or of an image (convolutions), flattened."""
-    layers: list[nn.Module] = []
-    if len(input_shape) == 1:
-        n_in = input_shape[0]
-        for n_hidden in hidden:
-            layers += [nn.Linear(n_in, n_hidden), activation(input_shape)]
-            n_in = n_hidden
-        return nn.Sequential(*layers)
-    valid, halvings = _plan(input_shape)
     n_in = input_shape[0]
+    if len(input_shape) == 1:
+        return nn.Sequential(*hidden_layers(n_in, hidden, batch_norm=False, slope=0.2))
+    layers: list[nn.Module] = []
+    valid, halvings = _plan(input_shape)
     if n_in == 1:
         plan = [(64, 1)] * 3 + [(128, 2), (128, 1), (128, 1), (256, 2)]
     else:
