@@ -10,8 +10,8 @@ from benchmarks.__main__ import main
 from benchmarks.data import DATA, HELD_OUT, MissingData, load, load_held_out
 from benchmarks.papers import TABLES, Setting, Table, smoke
 from benchmarks.run import fit_one
-from skdeepcluster.methods import METHODS
 from benchmarks.table import read, table
+from skdeepcluster.methods import METHODS
 from skdeepcluster.metrics import clustering_accuracy
 
 

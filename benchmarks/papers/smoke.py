@@ -12,8 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 from benchmarks.data import load
 from benchmarks.papers.tables import Setting
 from benchmarks.run import hardware
-from skdeepcluster.methods import METHODS
 from skdeepcluster.engine import ResumableCheckpoint, TimeLimit
+from skdeepcluster.methods import METHODS
 
 # A step of the largest networks takes seconds on a CPU.
 _ROWS = 64

@@ -12,8 +12,8 @@ from benchmarks.data import RETENTION
 class Setting:
     """An estimator with the paper's parameters on a data set.
 
-    `method` and `data` are names of `skdeepcluster.methods.METHODS` and `benchmarks.data.DATA`;
-    `published` are the paper's scores between 0 and 1.
+    `method` is a name of `skdeepcluster.methods.METHODS`, `data` one of
+    `benchmarks.data.DATA`; `published` are the paper's scores between 0 and 1.
     """
 
     name: str
@@ -146,29 +146,35 @@ _SIMI_FULL = {
     ),
 }
 _OFF = {"alpha_re": 0.0, "alpha_cm": 0.0, "alpha_pcl": 0.0}
-_SIMI_ABLATION = Table(
-    "SIMI-ClusterGAN, table IV: losses one after the other, on 10,000 of "
-    "Fashion-MNIST; default length",
-    tuple(
-        Setting(
-            name,
-            "simi_clustergan",
-            "fashion10k",
-            {
-                "affine": True,
-                "n_noise": 30,
-                **{k: v for k, v in _OFF.items() if k not in on},
-            },
-            {"acc": acc, "nmi": nmi},
-        )
-        for name, on, acc, nmi in (
-            ("J_ce + J_mse", (), 0.5853, 0.5796),
-            ("+ J_rec", ("alpha_re",), 0.6996, 0.6580),
-            ("+ J_cm", ("alpha_re", "alpha_cm"), 0.7056, 0.6620),
-            ("all", tuple(_OFF), 0.7459, 0.7053),
-        )
-    ),
-)
+
+
+def _simi_ablation(data: str, **params) -> Table:
+    """Table IV: losses one after the other."""
+    return Table(
+        f"SIMI-ClusterGAN, table IV: losses one after the other, on {data}; default "
+        "length",
+        tuple(
+            Setting(
+                name,
+                "simi_clustergan",
+                data,
+                {
+                    "n_noise": 30,
+                    **params,
+                    **{k: v for k, v in _OFF.items() if k not in on},
+                },
+                {"acc": acc, "nmi": nmi},
+            )
+            for name, on, acc, nmi in (
+                ("J_ce + J_mse", (), 0.5853, 0.5796),
+                ("+ J_rec", ("alpha_re",), 0.6996, 0.6580),
+                ("+ J_cm", ("alpha_re", "alpha_cm"), 0.7056, 0.6620),
+                ("all", tuple(_OFF), 0.7459, 0.7053),
+            )
+        ),
+    )
+
+
 _SIMI_IMBALANCE = Table(
     "SIMI-ClusterGAN, table VI: imbalanced MNIST",
     (
@@ -246,22 +252,25 @@ _VC_ARCS = Table(
         ),
     ),
 )
-_VC_ABLATION = Table(
-    "Variational Clustering, table V: terms of the loss, on 10,000 of MNIST; default "
-    "length",
-    (
-        Setting(
-            "plain ELBO",
-            "vc",
-            "mnist10k",
-            {"augmentation": None},
-            {"acc": 0.968},
+
+
+def _vc_ablation(data: str, **params) -> Table:
+    """Table V: terms of the loss."""
+    return Table(
+        f"Variational Clustering, table V: terms of the loss, on {data}; default "
+        "length",
+        tuple(
+            Setting(name, "vc", data, {**params, **off}, {"acc": acc})
+            for name, off, acc in (
+                ("plain ELBO", {"augmentation": None}, 0.968),
+                ("+ L2 term", {"w2_weight": 0.0}, 0.972),
+                ("+ W2 term", {"l2_weight": 0.0}, 0.977),
+                ("all", {}, 0.982),
+            )
         ),
-        Setting("+ L2 term", "vc", "mnist10k", {"w2_weight": 0.0}, {"acc": 0.972}),
-        Setting("+ W2 term", "vc", "mnist10k", {"l2_weight": 0.0}, {"acc": 0.977}),
-        Setting("all", "vc", "mnist10k", {}, {"acc": 0.982}),
-    ),
-)
+    )
+
+
 _VC_IMBALANCE = Table(
     "Variational Clustering, table IV: MNIST by retention rate",
     tuple(
@@ -353,10 +362,12 @@ TABLES: dict[str, Table] = {
     "udc-gaussians": _UDC_GAUSSIANS,
     "udc-gaussians-short": _UDC_GAUSSIANS_SHORT,
     "udc-uniformity": _UDC_UNIFORMITY,
-    "simi-ablation": _SIMI_ABLATION,
+    "simi-ablation": _simi_ablation("fashion10k", affine=True),
+    "simi-ablation-rows": _simi_ablation("fashion10k_rows"),
     "simi-imbalance": _SIMI_IMBALANCE,
     "vc-arcs": _VC_ARCS,
-    "vc-ablation": _VC_ABLATION,
+    "vc-ablation": _vc_ablation("mnist10k"),
+    "vc-ablation-rows": _vc_ablation("mnist10k_rows", likelihood="bernoulli"),
     "vc-imbalance": _VC_IMBALANCE,
     "heads-ablation": _HEADS_ABLATION,
     **{

@@ -143,7 +143,7 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         1e-4, as published.
     max_epochs : int or "auto", default="auto"
         Passes over the data; the paper names no number (more than 80). "auto": a
-        budget of steps: 4 per row, at least 500 and at most 2,000 for tables, 20,000
+        budget of steps: 4 per row, at least 500 and at most 6,000 for tables, 20,000
         for images. An epoch is then at most a hundredth of the budget, but at least 20
         steps.
     tol : float, default=0.001
@@ -465,7 +465,7 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
     def _train(self, net):
         if callable(self.augmentation):
             self._check_augmentation(net.batches.sample(2))
-        budget = self._auto_budget(net.batches.n_samples, least=500)
+        budget = self._auto_budget(net.batches.n_samples, table=6_000, least=500)
         plan = self._schedule(net, self.max_epochs, budget)
         # Weights change in the first phase; assignments may settle only in the second.
         annealed = self._annealed()
