@@ -8,13 +8,14 @@ import hashlib
 import math
 import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, cast
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed, effective_n_jobs
 from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
@@ -56,7 +57,11 @@ _FOLLOWED = 1_000
 
 # What a fit sets, beside what it learns of the input's shape.
 _FITTED = ["labels_", "n_clusters_", "cluster_centers_", "history_", "n_iter_"]
-_FITTED += ["_model", "_kept", "_n_embedding", "_embedded_centers"]
+_FITTED += ["_model", "_kept", "_n_embedding", "_embedded_centers", "init_scores_"]
+
+# What scikit-learn's callbacks keep in an estimator; not for its copies.
+_OF_CALLBACKS = ["_skl_callbacks", "_skl_callbacks_to_teardown", "_callback_fit_ctx"]
+_OF_CALLBACKS += ["_parent_callback_ctx"]
 
 # Frames that scikit-learn's callbacks put between the caller and `fit`.
 _WRAPPED = int(hasattr(CallbackSupportMixin, "set_callbacks"))
@@ -96,6 +101,8 @@ class DeepClusterer(
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
         "device": [str, torch.device],
         "callbacks": [list, tuple, None],
         "random_state": ["random_state"],
@@ -147,6 +154,13 @@ class DeepClusterer(
 
     def _complete(self, X: np.ndarray) -> None:
         """Fit what is fitted once, on what the networks have learned."""
+
+    def _init_score(self, X) -> float:
+        """How good a fit is among fits of the same data; higher is better.
+
+        It is the mutual information between rows and clusters, see `score`.
+        """
+        return self.score(X)
 
     def _batch_size(self) -> int:
         """Rows of a minibatch that the net begins with; a phase may resize it."""
@@ -263,6 +277,16 @@ or (n_samples, height, width, channels)
     def _fit(self, X, y):
         """Fit; apart from `fit` for methods whose own takes more arguments."""
         self._validate_params()
+        reason = (self._fit_once if self.n_init == 1 else self._fit_best)(X, y)
+        if hasattr(self, "_callback_fit_ctx"):
+            self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y)
+        # Last: where warnings are errors, the estimator is fitted all the same.
+        _warn(reason)
+        _warn(self._empty_clusters())
+        return self
+
+    def _fit_once(self, X, y) -> str:
+        """Fit; return what is to be warned of."""
         self._check_params()
         self._check_callbacks()
         device, seed = resolve_device(self.device), self._seed()
@@ -296,12 +320,57 @@ or (n_samples, height, width, channels)
             else:
                 reason = self._not_converged(net)
             self._finish(X, net)
-        if hasattr(self, "_callback_fit_ctx"):
-            self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=given, y=y)
-        # Last: where warnings are errors, the estimator is fitted all the same.
-        _warn(reason)
-        _warn(self._empty_clusters())
-        return self
+        return reason
+
+    # -- restarts ---------------------------------------------------------------------
+
+    def _fit_best(self, X, y) -> str:
+        """Fit copies from independent seeds and become the best one of them."""
+        seeds = check_random_state(self._seed()).randint(2**31 - 1, size=self.n_init)
+        runs = (self._run(i, int(seed)) for i, seed in enumerate(seeds))
+        if hasattr(self, "_init_callback_context"):
+            # One task: epochs of several runs would not make one curve.
+            context = self._init_callback_context()
+            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        done: Iterable
+        if effective_n_jobs(self.n_jobs) == 1:
+            done = (_fit_run(run, X, y) for run in runs)
+        else:
+            parallel = Parallel(self.n_jobs, return_as="generator")
+            done = parallel(delayed(_fit_run)(run, X, y) for run in runs)
+        scores: list[float] = []
+        reason, interrupted = "", False
+        try:
+            for run, its_reason, score, interrupted in done:
+                if not scores or score > max(scores):
+                    self._become(run)
+                    reason = its_reason
+                scores.append(score)
+                self.init_scores_ = np.array(scores)
+                if interrupted:
+                    raise KeyboardInterrupt
+        finally:
+            done.close()  # type: ignore[attr-defined]
+        return reason
+
+    def _run(self, i: int, seed: int) -> DeepClusterer:
+        """Copy for one of several fits; data and callbacks are shared."""
+        run = copy.copy(self)
+        run._forget()
+        for name in _OF_CALLBACKS:
+            run.__dict__.pop(name, None)
+        run.n_init, run.n_jobs, run.random_state = 1, None, seed
+        if self.callbacks is not None:
+            run.callbacks = [_of_run(callback, i) for callback in self.callbacks]
+        return run
+
+    def _become(self, run: DeepClusterer) -> None:
+        """Take over a fit; the parameters stay."""
+        own = {*self._get_param_names(), *_OF_CALLBACKS}
+        kept = {k: v for k, v in self.__dict__.items() if k in own}
+        self.__dict__ = kept | {k: v for k, v in run.__dict__.items() if k not in own}
+
+    # -- state of a fit ---------------------------------------------------------------
 
     def _forget(self) -> None:
         """Drop what an earlier fit has left."""
@@ -775,6 +844,25 @@ def _kept_if_refused(estimator: DeepClusterer) -> Iterator[None]:
     except BaseException:
         estimator.__dict__ = before
         raise
+
+
+def _fit_run(run: DeepClusterer, X, y) -> tuple[DeepClusterer, str, float, bool]:
+    """Fit one of several copies: with what to warn of, its score, and if stopped."""
+    try:
+        reason, interrupted = run._fit_once(X, y), False
+    except KeyboardInterrupt:
+        if not hasattr(run, "n_iter_"):
+            raise
+        reason, interrupted = "", True
+    score = run._init_score(X)
+    return run, reason, score if math.isfinite(score) else -math.inf, interrupted
+
+
+def _of_run(callback, i: int):
+    """Callback for one of several fits: its own, where there must not be one of all."""
+    if isinstance(callback, tuple):
+        return callback[0], _of_run(callback[1], i)
+    return callback.of_run(i) if hasattr(callback, "of_run") else callback
 
 
 def _warn(message: str) -> None:

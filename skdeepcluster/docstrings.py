@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+
 _PARTS = {
     "shared parameters": """
+    n_init : int, default=1
+        Fits from independent seeds, of which the best is kept, without labels: see
+        `init_scores_`.
+    n_jobs : int, default=None
+        Processes that they are spread over, each with a share of the threads; None is
+        one, unless joblib's context says otherwise. Callbacks then are copies.
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of images given as rows.
     scale : {"auto", "standard", "common", "minmax"} or None, default="auto"
@@ -34,6 +42,9 @@ _PARTS = {
         Mean input of each cluster, in input space.
     n_iter_ : int
         Iterations done.
+    init_scores_ : ndarray of shape (n_init,)
+        Only where ``n_init > 1``: how good each fit is; the greatest one is kept.
+        %(init score)s
     n_features_in_ : int
         Columns, or values of an image.
     feature_names_in_ : ndarray of shape (``n_features_in_``,)
@@ -47,4 +58,7 @@ def documented(cls):
     if cls.__doc__:  # none under python -OO
         for name, text in _PARTS.items():
             cls.__doc__ = cls.__doc__.replace(f"    %({name})s\n", text[1:])
+        said = inspect.getdoc(cls._init_score).split("\n\n", 1)[1]
+        said = said.replace("\n", "\n        ")
+        cls.__doc__ = cls.__doc__.replace("%(init score)s", said)
     return cls

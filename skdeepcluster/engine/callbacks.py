@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -204,7 +205,12 @@ class TimeLimit(Callback):
     Parameters
     ----------
     seconds : float
-        Counted from the first phase on.
+        Counted from the first phase on; with ``n_init`` above 1 in each fit.
+
+    Raises
+    ------
+    ValueError
+        In ``fit``, before any training, if `seconds` is no number from 0 on.
     """
 
     def __init__(self, seconds: float):
@@ -212,6 +218,10 @@ class TimeLimit(Callback):
 
     def initialize(self):
         """Start the clock."""
+        if not isinstance(self.seconds, Real) or not self.seconds >= 0:
+            raise ValueError(
+                f"TimeLimit takes a number of seconds, from 0 on; got {self.seconds!r}."
+            )
         self.started_ = time.perf_counter()
         return self
 

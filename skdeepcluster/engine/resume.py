@@ -40,6 +40,7 @@ class ResumableCheckpoint(Callback):
     Give it last in ``callbacks=[...]``. Callbacks before it that have ``state_dict``
     and ``load_state_dict`` go on where they were; others (skorch's ``LRScheduler``,
     ``EarlyStopping``) start anew. With ``random_state=None`` every fit is another one.
+    With ``n_init`` above 1 each fit has a file of its own, see `of_run`.
 
     The file holds the weights, the optimizers' state and the order of the rows, once
     for the running phase and once for each that is finished.
@@ -62,6 +63,15 @@ class ResumableCheckpoint(Callback):
     def __init__(self, path, every_s: float = 600.0):
         self.path = path
         self.every_s = every_s
+
+    def of_run(self, i: int) -> ResumableCheckpoint:
+        """Return the checkpoint of one of several fits (``n_init``): a file of its own.
+
+        The number is put before the extension.
+        """
+        path = Path(self.path)
+        own = path.with_name(f"{path.stem}-{i}{path.suffix}")
+        return type(self)(own, self.every_s)
 
     def initialize(self):
         """Read the file, if there is one."""

@@ -279,6 +279,8 @@ class AugmentedGANClustering(DeepClusterer):
         max_epochs="auto",
         tol=0.001,
         n_iter_no_change=10,
+        n_init=1,
+        n_jobs=None,
         image_shape=None,
         scale="auto",
         transform_to="embedding",
@@ -500,6 +502,13 @@ class AugmentedGANClustering(DeepClusterer):
             return F.dropout(_repeat(m, r), self.dropout)
         x = _repeat(self._cropped(x), r)
         return self._model["discriminator"].features(x, self.dropout)
+
+    def _init_score(self, X):
+        """How good a fit is among fits of the same data; higher is better.
+
+        It is minus the loss of the head that was chosen, which chooses among heads too.
+        """
+        return -float(self._model["heads"].losses.min())
 
     # -- inference --------------------------------------------------------------------
 

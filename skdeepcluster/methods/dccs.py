@@ -222,6 +222,8 @@ class DCCS(DeepClusterer):
         max_epochs="auto",
         tol=0.01,
         n_iter_no_change=100,
+        n_init=1,
+        n_jobs=None,
         image_shape=None,
         scale="auto",
         transform_to="embedding",

@@ -282,6 +282,8 @@ class SIMIClusterGAN(GenerativeMixin, DeepClusterer):
         max_epochs="auto",
         tol=0.001,
         n_iter_no_change=20,
+        n_init=1,
+        n_jobs=None,
         image_shape=None,
         scale="auto",
         transform_to="embedding",
@@ -583,6 +585,17 @@ or (n_samples, height, width, channels)
         """Turn, shrink and shear images at random, as for Fashion-MNIST."""
         shear = (0.3, 0.3)
         return augment.random_affine(x, net, degrees=10, scale=(0.3, 1), shear=shear)
+
+    def _init_score(self, X):
+        r"""How good a fit is among fits of the same data; higher is better.
+
+        It is minus :math:`\mathcal L_P` over the last tenth of phase 1, which the
+        clusters come from; without a learned prior the mutual information of `score`.
+        """
+        if not self.learned_prior:
+            return super()._init_score(X)
+        losses = self.history_["loss"][self.history_["phase"] == "prior"]
+        return -float(losses[-max(1, len(losses) // 10) :].mean())
 
     # -- inference --------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from numbers import Integral, Real
 
 import torch
@@ -196,6 +197,8 @@ class UDC(GenerativeMixin, DeepClusterer):
         max_epochs="auto",
         tol=0.001,
         n_iter_no_change=20,
+        n_init=1,
+        n_jobs=None,
         image_shape=None,
         scale="auto",
         transform_to="embedding",
@@ -317,6 +320,18 @@ class UDC(GenerativeMixin, DeepClusterer):
         """Weight of the entropy bound, a staircase (eq. 8)."""
         stair = (self.n_eta_steps * progress).floor()
         return self.eta * self.eta_growth**stair
+
+    def _init_score(self, X):
+        """How good a fit is among fits of the same data; higher is better.
+
+        It is minus ``wasserstein`` over the last tenth of the epochs, as the paper
+        compares runs by the distance of their samples to the data; minus infinity where
+        ``fake_accuracy`` is below .9.
+        """
+        last = slice(-max(1, len(self.history_["step"]) // 10), None)
+        if self.history_["fake_accuracy"][last].mean() < 0.9:
+            return -math.inf
+        return -float(self.history_["wasserstein"][last].mean())
 
     # -- inference --------------------------------------------------------------------
 

@@ -282,6 +282,8 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         max_epochs="auto",
         tol=0.001,
         n_iter_no_change=10,
+        n_init=1,
+        n_jobs=None,
         image_shape=None,
         scale="auto",
         transform_to="embedding",
@@ -652,6 +654,13 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         h, logits = self._model["encoder"](x)
         mean, _ = self._posterior(x, h)
         return (logits.softmax(1)[..., None] * mean).sum(1), logits
+
+    def _init_score(self, X):
+        """How good a fit is among fits of the same data; higher is better.
+
+        It is the evidence lower bound, see `score`.
+        """
+        return self.score(X)
 
     def score(self, X, y=None):
         r"""Evidence lower bound per row, in nats; higher is better.
