@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -12,6 +14,7 @@ from skdeepcluster.networks import (
     PlainEncoder,
     ResidualEncoder,
     dcgan,
+    ghost_batches,
     xavier_normal_,
     xavier_uniform_,
 )
@@ -215,3 +218,18 @@ def test_uniform_initialisation_reaches_transposed_convolutions():
     assert torch.equal(weight, same) and not torch.equal(weight, other)
     limit = (6 / ((64 + 1) * 9)) ** 0.5
     assert 0.95 * limit < weight.abs().max().item() <= limit
+
+
+def test_ghost_batches_equal_passes_one_after_the_other():
+    torch.manual_seed(0)
+    one = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5), nn.ReLU())
+    other = copy.deepcopy(one)
+    batches = torch.randn(4, 8, 3) * torch.tensor([1.0, 2.0, 3.0, 4.0])[:, None, None]
+    with ghost_batches(one, 4):
+        merged = one(batches.flatten(0, 1))
+    apart = torch.cat([other(x) for x in batches])
+    torch.testing.assert_close(merged, apart)
+    for a, b in zip(one.buffers(), other.buffers(), strict=True):
+        torch.testing.assert_close(a, b)
+    # Statistics of all of them together are another matter, and are back afterwards.
+    assert (one(batches.flatten(0, 1)) - apart).abs().max() > 0.1

@@ -25,6 +25,7 @@ from skdeepcluster.networks import (
     CustomEncoder,
     MLPEncoder,
     ResidualEncoder,
+    ghost_batches,
     mlp,
     still_statistics,
 )
@@ -306,10 +307,12 @@ class DCCS(DeepClusterer):
     def _step(self, net, edges, near):
         """One iteration of Algorithm 1."""
         Q, C, D = net.encoder_, net.critic_, net.discriminator_
+        # Q stays as it is until its own update: one pass codes all batches of C.
+        batches = [net.draw() for _ in range(self.n_critic)]
+        with torch.no_grad(), ghost_batches(Q, self.n_critic):
+            _, _, codes = self._code(Q, torch.cat(batches))
         distances, penalties = [], []
-        for _ in range(self.n_critic):
-            with torch.no_grad():
-                _, _, z = self._code(Q, net.draw())
+        for z in codes.chunk(self.n_critic):
             z_prior = self._sample_prior(net, len(z), edges)
             distance = wasserstein(C, z_prior, z)
             penalty = gradient_penalty(C, z_prior, z, net.rand(len(z)))

@@ -33,6 +33,7 @@ from skdeepcluster.networks import (
     CustomEncoder,
     DeepConvEncoder,
     MLPEncoder,
+    ghost_batches,
     imsat_normal_,
     mlp,
     normal_,
@@ -488,11 +489,13 @@ or (n_samples, height, width, channels)
     def _step(self, net, code):
         """Phase 2: one iteration of SIMI-ClusterGAN with the learned prior."""
         G, D, E = net.generator_, net.critic_, net.encoder_
+        # G stays as it is until its own update: one pass makes all samples for D.
+        batches, codes = zip(*(code(net) for _ in range(self.n_critic)), strict=True)
+        with torch.no_grad(), ghost_batches(G, self.n_critic):
+            h = torch.cat(codes)
+            fakes = G(torch.cat([self._noise(len(h), net), h], 1))
         distances, penalties = [], []
-        for _ in range(self.n_critic):
-            x, h = code(net)
-            with torch.no_grad():
-                x_fake = G(torch.cat([self._noise(len(x), net), h], 1))
+        for x, x_fake in zip(batches, fakes.chunk(self.n_critic), strict=True):
             distance = wasserstein(D, x_fake, x)  # D is low on the data
             penalty = gradient_penalty(
                 D, x, x_fake, net.rand(len(x)), center=self.gp_center

@@ -14,7 +14,7 @@ from skdeepcluster.networks.init import (
 )
 from skdeepcluster.networks.mlp import MLPEncoder, mlp
 from skdeepcluster.networks.scaling import Scaling
-from skdeepcluster.networks.statistics import still_statistics
+from skdeepcluster.networks.statistics import ghost_batches, still_statistics
 from skdeepcluster.networks.strided import StridedEncoder, StridedGenerator
 from skdeepcluster.networks.variational import (
     Decoder,
@@ -45,6 +45,7 @@ __all__ = [
     "imsat_normal_",
     "mlp",
     "mlp_gan",
+    "ghost_batches",
     "normal_",
     "still_statistics",
     "wgan_uniform_",

@@ -1,19 +1,25 @@
-"""Batch statistics, used without a trace."""
+"""Batch statistics: used without a trace, or part by part."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
+
+
+def _norms(network: nn.Module) -> list:
+    """Layers that take statistics over the rows of a batch."""
+    kind = nn.modules.batchnorm._NormBase
+    return [layer for layer in network.modules() if isinstance(layer, kind)]
 
 
 @contextmanager
 def still_statistics(network: nn.Module) -> Iterator[None]:
     """Let batch norm use a batch's statistics without adding them to its averages."""
-    layers = [
-        m for m in network.modules() if isinstance(m, nn.modules.batchnorm._NormBase)
-    ]
+    layers = _norms(network)
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0
@@ -22,3 +28,24 @@ def still_statistics(network: nn.Module) -> Iterator[None]:
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
+
+
+@contextmanager
+def ghost_batches(network: nn.Module, n: int) -> Iterator[None]:
+    """Let one pass stand for `n` passes of equal batches, one after the other.
+
+    Batch norm takes its statistics of each of them, and adds them to its averages in
+    their order; all other layers see one large batch, in one call.
+    """
+    layers = _norms(network)
+    for layer in layers:
+        layer.forward = functools.partial(_by_parts, layer.forward, n)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def _by_parts(forward: Callable, n: int, x: torch.Tensor) -> torch.Tensor:
+    return torch.cat([forward(part) for part in x.chunk(n)])
