@@ -9,7 +9,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks import engine, memory, speed
+from benchmarks import engine, memory, speed, throughput
 from benchmarks.data import DATA, MissingData, load
 from benchmarks.papers import TABLES, smoke
 from benchmarks.run import NAMES, fit_one, in_own_process
@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     verbs.add_parser("table", help="print medians and spreads")
     verbs.add_parser("engine", help="time the engine against a bare loop")
+    verbs.add_parser("throughput", help="time each method's step against a bare loop")
     verbs.add_parser("memory", help="peak memory of fit and predict")
     verbs.add_parser("speed", help="seconds of a default fit, by method and phase")
     return parser
@@ -84,6 +85,8 @@ def main() -> None:
         print(table(read(args.results)) if args.results.exists() else "no results yet")
     elif args.verb == "engine":
         print(engine.compare())
+    elif args.verb == "throughput":
+        print(throughput.compare())
     elif args.verb == "memory":
         print(memory.report())
     elif args.verb == "speed":

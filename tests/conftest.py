@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits, make_blobs
 
+from benchmarks.phases import started  # noqa: F401 (the tests' too)
 from skdeepcluster.engine import Draws
 
 # Small networks and a large step: what a test needs to be quick.
@@ -46,26 +47,6 @@ QUICK_AUG = {
     "max_epochs": 5,
     "random_state": 0,
 }
-
-
-def started(model, X, **fit_params):
-    """Net of a model as it stands before the first step; its phases' steps and plans.
-
-    A phase is not run; what the method does between phases is.
-    """
-    phases, nets = [], []
-    train = model._train
-
-    def prepare(net):
-        nets.append(net)
-        net.run = lambda step, **plan: phases.append((step, plan))
-        train(net)
-
-    model._train = prepare
-    model.fit(X, **fit_params)
-    del model._train
-    nets[0]._set_training(True)
-    return nets[0], phases
 
 
 def weights(net):

@@ -4,8 +4,10 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from benchmarks import throughput
 from benchmarks.__main__ import main
 from benchmarks.data import DATA, HELD_OUT, MissingData, load, load_held_out
 from benchmarks.papers import TABLES, Setting, Table, smoke
@@ -13,6 +15,7 @@ from benchmarks.run import fit_one
 from benchmarks.table import read, table
 from skdeepcluster.methods import METHODS
 from skdeepcluster.metrics import clustering_accuracy
+from tests.conftest import started, weights
 
 
 def test_a_row_tells_all_there_is_to_repeat_it():
@@ -141,3 +144,28 @@ def test_held_out_samples_are_scored_apart(monkeypatch):
     model = METHODS["dccs"](3, **params, random_state=0).fit(X)
     assert row["held_out"]["acc"] == clustering_accuracy(y[::2], model.predict(X[::2]))
     assert row["acc"] == clustering_accuracy(y, model.labels_)
+
+
+def test_every_method_has_a_bare_loop_beside_it():
+    lines = throughput.compare(rounds=1, sizes=["small"]).splitlines()[2:]
+    assert [line.split(" | ")[0] for line in lines] == [f"| {name}" for name in METHODS]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_bare_loop_trains_what_the_method_trains(method):
+    X = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
+    model = METHODS[method](10, random_state=0)
+    net, [*_, (step, _)] = started(model, X)
+    trained = {
+        f"{name}.{key}"
+        for name, network in net.networks.items()
+        for key, _ in network.named_parameters()
+    }
+    bare = throughput.bare_loop(method, model, net.networks, torch.from_numpy(X))
+    moved = []
+    for train in (lambda: step(net), bare):
+        before = weights(net)
+        train()
+        now = weights(net)
+        moved.append({k for k in trained if not now[k].equal(before[k])})
+    assert moved[0] == moved[1] != set()
