@@ -6,8 +6,28 @@ from skdeepcluster.metrics.internal import (
     internal_scores,
     uniformity_index,
 )
+from skdeepcluster.metrics.scorers import (
+    InternalScorer,
+    StabilityScorer,
+    calinski_harabasz_scorer,
+    davies_bouldin_scorer,
+    get_scorer,
+    information_scorer,
+    own_scorer,
+    silhouette_scorer,
+    stability_scorer,
+)
 
 __all__ = [
+    "InternalScorer",
+    "StabilityScorer",
+    "calinski_harabasz_scorer",
+    "davies_bouldin_scorer",
+    "get_scorer",
+    "information_scorer",
+    "own_scorer",
+    "silhouette_scorer",
+    "stability_scorer",
     "cluster_information",
     "clustering_accuracy",
     "external_scores",

@@ -1,0 +1,360 @@
+"""Scorers for scikit-learn's searches that need no labels.
+
+Each is a callable ``scorer(estimator, X, y=None)``, higher is better, for ``scoring=``
+of ``GridSearchCV``, ``cross_validate`` and their like; `y` is ignored. Where clusters
+are too few for a score, the worst value is returned, with a warning that says why.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.special import comb
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.metrics import (
+    adjusted_rand_score,
+    calinski_harabasz_score,
+    davies_bouldin_score,
+    silhouette_score,
+)
+from sklearn.metrics.cluster import contingency_matrix
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, check_random_state
+
+from skdeepcluster.metrics.internal import cluster_information
+from skdeepcluster.networks.scaling import Scaling
+
+# By name: the index, whatever its direction, then a score of it that rises with
+# quality, and its worst value.
+_INDICES: dict[str, tuple[Callable, Callable, float]] = {
+    "silhouette": (silhouette_score, float, -1.0),
+    "calinski_harabasz": (calinski_harabasz_score, float, 0.0),
+    "davies_bouldin": (davies_bouldin_score, lambda index: 1 / (1 + index), 0.0),
+}
+_SPACES = ("reference", "input", "embedding")
+
+
+class InternalScorer:
+    """Compactness and separation of the clusters that an estimator predicts.
+
+    Parameters
+    ----------
+    index : {"silhouette", "calinski_harabasz", "davies_bouldin"}
+        Silhouette coefficient, from -1 to 1; Calinski-Harabasz index, from 0 on; of the
+        Davies-Bouldin index :math:`DB`, which falls with quality,
+        :math:`1/(1+DB)`, from 0 to 1.
+    space : {"reference", "input", "embedding"}, default="reference"
+        Where distances are measured. "reference": at most 50 principal components of
+        X, scaled as the estimators scale it ("auto"); the same for every estimator.
+        "input": X as it is. (For both: if X does not hold numbers, what the steps of a
+        pipeline make of it.) "embedding": what ``transform`` gives. Each model has its
+        own, in which it looks good: scores in embeddings of different models, also
+        of different hyperparameters, are **not comparable**.
+    sample_size : int, default=2000
+        Rows of X that are looked at, drawn at random, always the same.
+
+    Raises
+    ------
+    ValueError
+        If there is no such index or space.
+
+    Examples
+    --------
+    >>> from sklearn.cluster import KMeans
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from skdeepcluster.metrics import silhouette_scorer
+    >>> from skdeepcluster.model_selection import FullData
+    >>> search = GridSearchCV(
+    ...     KMeans(random_state=0, n_init=10),
+    ...     {"n_clusters": [2, 3, 4]},
+    ...     scoring=silhouette_scorer,
+    ...     cv=FullData(),
+    ... ).fit(load_iris().data)
+    >>> search.best_params_
+    {'n_clusters': 2}
+    """
+
+    def __init__(self, index: str, space: str = "reference", sample_size: int = 2_000):
+        if index not in _INDICES:
+            raise ValueError(f"index must be one of {[*_INDICES]}; got {index!r}.")
+        if space not in _SPACES:
+            raise ValueError(f"space must be one of {[*_SPACES]}; got {space!r}.")
+        self.index = index
+        self.space = space
+        self.sample_size = sample_size
+
+    def __repr__(self) -> str:
+        return f"InternalScorer({self.index!r}, space={self.space!r})"
+
+    def __call__(self, estimator, X, y=None) -> float:
+        """Score of a fitted estimator on X."""
+        index, score, worst = _INDICES[self.index]
+        rows = np.arange(_n_rows(X))
+        labels = labels_of(estimator, X)
+        if len(rows) > self.sample_size:
+            rows = np.random.RandomState(0).permutation(rows)[: self.sample_size]
+            X, labels = _safe_indexing(X, rows), labels[rows]
+        n_clusters = len(np.unique(labels))
+        if not 1 < n_clusters < len(labels):
+            return _worst(worst, self.index, n_clusters, len(labels))
+        return score(index(self._place(estimator, X), labels))
+
+    def _place(self, estimator, X) -> np.ndarray:
+        """Return the rows in the space, of shape (n_samples, n_dimensions)."""
+        if self.space == "embedding":
+            if not hasattr(estimator, "transform"):
+                raise TypeError(f"{estimator!r} has no transform, so no embedding.")
+            X = estimator.transform(X)
+        X = _numbers(estimator, X)
+        if self.space == "reference":
+            return _reference_space(X)
+        return X.reshape(len(X), -1)
+
+
+def _numbers(estimator, X) -> np.ndarray:
+    """X as numbers; of texts and the like, what a pipeline makes of them."""
+    for _ in range(2):
+        array = X.toarray() if sparse.issparse(X) else np.asarray(X)
+        if array.dtype.kind in "biuf":
+            return array
+        if not isinstance(estimator, Pipeline):
+            break
+        X = estimator[:-1].transform(X)
+    raise TypeError("X does not hold numbers, nor does what a pipeline makes of it.")
+
+
+def _reference_space(X: np.ndarray, n_components: int = 50) -> np.ndarray:
+    """Principal components of X, scaled as the estimators scale it by default."""
+    shape = (*X.shape[1:], 1)[:3] if X.ndim > 2 else None
+    rows = X.reshape(len(X), -1)
+    scaling = Scaling.fit(rows, "auto", shape)
+    scaled = scaling(scaling.centre(rows)).flatten(1).numpy()
+    if scaled.shape[1] <= n_components:
+        return scaled
+    return PCA(min(n_components, len(X)), random_state=0).fit_transform(scaled)
+
+
+class StabilityScorer:
+    r"""How well clusters survive another draw of the data and of the seed.
+
+    Copies of the estimator, with other seeds, are fitted to random parts of X. With
+    "agreement" the score is the mean adjusted Rand index between what the estimator and
+    a copy predict for X. With "prediction_strength" the parts are two halves; for each
+    cluster :math:`c` that the one copy finds in its half, it is the share of its pairs
+    of samples that the other copy puts together too, and the score is the mean, over
+    both directions and all repeats, of the lowest of these shares [1]_.
+
+    Costs `n_repeats` fits, or twice as many for "prediction_strength".
+
+    Parameters
+    ----------
+    kind : {"agreement", "prediction_strength"}, default="agreement"
+    n_repeats : int, default=3
+    share : float, default=0.8
+        Part of X that a copy is fitted to, for "agreement".
+    random_state : int, RandomState instance or None, default=0
+
+    References
+    ----------
+    .. [1] R. Tibshirani, G. Walther, "Cluster Validation by Prediction Strength",
+       Journal of Computational and Graphical Statistics 14, 2005.
+    """
+
+    def __init__(self, kind="agreement", n_repeats=3, share=0.8, random_state=0):
+        if kind not in ("agreement", "prediction_strength"):
+            raise ValueError(
+                f"kind must be 'agreement' or 'prediction_strength'; got {kind!r}."
+            )
+        self.kind = kind
+        self.n_repeats = n_repeats
+        self.share = share
+        self.random_state = random_state
+
+    def __repr__(self) -> str:
+        return f"StabilityScorer({self.kind!r}, n_repeats={self.n_repeats})"
+
+    def __call__(self, estimator, X, y=None) -> float:
+        """Score of a fitted estimator on X."""
+        labels = labels_of(estimator, X)
+        n_clusters = len(np.unique(labels))
+        if n_clusters < 2:
+            # It would be perfectly stable.
+            return _worst(0.0, "stability", n_clusters, len(labels))
+        rng = check_random_state(self.random_state)
+        one = self._agreement if self.kind == "agreement" else self._strength
+        return float(
+            np.mean([one(estimator, X, labels, rng) for _ in range(self.n_repeats)])
+        )
+
+    def _agreement(self, estimator, X, labels, rng):
+        rows = rng.permutation(len(labels))[: round(self.share * len(labels))]
+        other = _refitted(estimator, _safe_indexing(X, rows), rng)
+        if hasattr(other, "predict"):
+            return adjusted_rand_score(labels, other.predict(X))
+        return adjusted_rand_score(labels[rows], labels_of(other, rows))
+
+    def _strength(self, estimator, X, labels, rng):
+        if not hasattr(estimator, "predict"):
+            raise TypeError(f"{estimator!r} has no predict, which this score needs.")
+        order = rng.permutation(len(labels))
+        parts = [
+            _safe_indexing(X, rows) for rows in np.array_split(order, 2) if len(rows)
+        ]
+        models = [_refitted(estimator, part, rng) for part in parts]
+        return np.mean(
+            [
+                _prediction_strength(own.predict(part), other.predict(part))
+                for part, own, other in zip(parts, models, models[::-1], strict=True)
+            ]
+        )
+
+
+def _prediction_strength(own, other) -> float:
+    """Lowest share, over the own clusters, of pairs that the others hold together."""
+    table = contingency_matrix(own, other)
+    sizes = table.sum(1)
+    together, pairs = comb(table, 2).sum(1), comb(sizes, 2)
+    shares = together[sizes > 1] / pairs[sizes > 1]
+    return float(shares.min()) if len(shares) else 0.0
+
+
+def information_scorer(estimator, X, y=None) -> float:
+    """Mutual information between rows and clusters, in nats, from ``predict_proba``.
+
+    It rises with the number of clusters: compare models of the same number only.
+
+    Parameters
+    ----------
+    estimator : fitted estimator with ``predict_proba``
+    X : array-like, shaped as in its ``fit``
+    y : ignored
+
+    Returns
+    -------
+    float
+        Between 0 and the logarithm of the number of clusters; see
+        :func:`cluster_information`.
+
+    Raises
+    ------
+    TypeError
+        If the estimator has no ``predict_proba``.
+    """
+    if not hasattr(estimator, "predict_proba"):
+        raise TypeError(f"{estimator!r} has no predict_proba, which this score needs.")
+    return cluster_information(estimator.predict_proba(X))
+
+
+def own_scorer(estimator, X, y=None) -> float:
+    """Score of the method itself, ``estimator.score(X)``.
+
+    Parameters
+    ----------
+    estimator : fitted estimator with ``score``
+    X : array-like, shaped as in its ``fit``
+    y : ignored
+
+    Returns
+    -------
+    float
+    """
+    return float(estimator.score(X))
+
+
+silhouette_scorer = InternalScorer("silhouette")
+calinski_harabasz_scorer = InternalScorer("calinski_harabasz")
+davies_bouldin_scorer = InternalScorer("davies_bouldin")
+stability_scorer = StabilityScorer()
+
+_SCORERS: dict[str, Any] = {
+    "silhouette": silhouette_scorer,
+    "calinski_harabasz": calinski_harabasz_scorer,
+    "davies_bouldin": davies_bouldin_scorer,
+    "stability": stability_scorer,
+    "prediction_strength": StabilityScorer("prediction_strength"),
+    "information": information_scorer,
+    "own": own_scorer,
+}
+
+
+def get_scorer(name: str) -> Callable:
+    """Return a scorer by its name.
+
+    Parameters
+    ----------
+    name : {"silhouette", "calinski_harabasz", "davies_bouldin", "stability", \
+"prediction_strength", "information", "own"}
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y=None)``.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name.
+
+    Examples
+    --------
+    >>> from skdeepcluster.metrics import get_scorer
+    >>> get_scorer("silhouette")
+    InternalScorer('silhouette', space='reference')
+    """
+    if name not in _SCORERS:
+        raise ValueError(f"There is no scorer {name!r}; there are {[*_SCORERS]}.")
+    return _SCORERS[name]
+
+
+# -- parts --------------------------------------------------------------------------
+
+
+def labels_of(estimator, X) -> np.ndarray:
+    """Clusters of X by a fitted estimator; of one without ``predict``, those it found.
+
+    Raises
+    ------
+    TypeError
+        If it has neither, or has labels of other data.
+    """
+    if hasattr(estimator, "predict"):
+        return np.asarray(estimator.predict(X))
+    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    labels = getattr(last, "labels_", None)
+    if labels is None or len(labels) != _n_rows(X):
+        raise TypeError(
+            f"{estimator!r} has no predict, and no labels_ of this X: score it on the "
+            "data that it was fitted to (cv=FullData())."
+        )
+    return np.asarray(labels)
+
+
+def _refitted(estimator, X, rng):
+    """Copy of the estimator with other seeds, fitted to X."""
+    other = clone(estimator)
+    seeds = {
+        name: int(rng.randint(2**31 - 1))
+        for name in sorted(other.get_params())
+        if name == "random_state" or name.endswith("__random_state")
+    }
+    return other.set_params(**seeds).fit(X)
+
+
+def _n_rows(X) -> int:
+    return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def _worst(value: float, name: str, n_clusters: int, n_samples: int) -> float:
+    warnings.warn(
+        f"{name} is not defined for {n_clusters} cluster{'s' * (n_clusters != 1)} of "
+        f"{n_samples} samples; its worst value, {value:g}, is returned.",
+        UserWarning,
+        stacklevel=3,
+    )
+    return value

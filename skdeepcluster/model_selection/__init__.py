@@ -1,0 +1,5 @@
+"""Choosing without labels."""
+
+from skdeepcluster.model_selection.splits import FullData
+
+__all__ = ["FullData"]

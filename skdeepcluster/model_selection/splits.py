@@ -1,0 +1,52 @@
+"""Splits for searches over clusterers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+
+class FullData:
+    """One split: all rows to fit, all rows to score.
+
+    For ``cv=`` of scikit-learn's searches, which refuse ``cv=1``: clustering has no
+    labels to overfit to, and its purpose often is the data at hand.
+
+    Examples
+    --------
+    >>> from skdeepcluster.model_selection import FullData
+    >>> [(fit.tolist(), score.tolist()) for fit, score in FullData().split([[1], [2]])]
+    [([0, 1], [0, 1])]
+    """
+
+    def __repr__(self) -> str:
+        return "FullData()"
+
+    def get_n_splits(self, X=None, y=None, groups=None) -> int:
+        """Return 1.
+
+        Parameters
+        ----------
+        X, y, groups : ignored
+
+        Returns
+        -------
+        int
+        """
+        return 1
+
+    def split(self, X, y=None, groups=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield all rows twice.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+        y, groups : ignored
+
+        Yields
+        ------
+        fit, score : ndarray of shape (n_samples,)
+        """
+        n = X.shape[0] if hasattr(X, "shape") else len(X)
+        yield np.arange(n), np.arange(n)
