@@ -19,8 +19,9 @@ from torch.autograd import grad
 from torch.nn import functional as F
 
 from benchmarks.phases import started
-from skdeepcluster.engine import threads_for
+from skdeepcluster.engine import NeighbourDistance, threads_for
 from skdeepcluster.methods import METHODS
+from skdeepcluster.networks import ghost_batches, still_statistics
 
 _SIZES = {
     # Hidden layers of every network; "large" is each method's default.
@@ -36,6 +37,7 @@ class _Rows:
 
     def __init__(self, data, size):
         self.data, self.size, self.at = data, size, len(data)
+        self.std = data.std(0, correction=0)
 
     def __call__(self):
         if self.at + self.size > len(self.data):
@@ -73,6 +75,15 @@ def _kl(target, logits):
     return (log_p.exp() * (log_p - logits.log_softmax(-1))).sum(-1)
 
 
+def _corrupt(x, std):
+    n, d = x.shape
+    u = torch.rand(n, 2)
+    other = (torch.rand(n, d) * n).long()
+    swap = torch.rand(n, d) < 0.1 + 0.1 * u[:, 1:]
+    x = torch.where(swap, x.gather(0, other), x)
+    return x + (0.1 + 0.2 * u[:, :1]) * std * torch.randn(n, d)
+
+
 def _one_hot(n):
     return F.one_hot(torch.randint(_K, (n,)), _K).float()
 
@@ -88,22 +99,20 @@ def _dccs(networks, x_of, n_style, near):
         return a, logits, torch.cat([style, logits.softmax(1)], 1)
 
     def augment(x):
-        u = torch.rand(len(x), 2)
-        x = x + (0.1 + 0.2 * u[:, :1]) * torch.randn_like(x)
-        swap = torch.rand_like(x) < 0.1 + 0.1 * u[:, 1:]
-        x = torch.where(swap, x[torch.randperm(len(x))], x)
         far = near[x_of.rows][:, None]
-        with torch.no_grad():
-            target = code(x)[1]
-        d = torch.randn_like(x)
-        d = (far * d / d.norm(dim=1, keepdim=True)).requires_grad_()
-        (d,) = grad(_kl(target, code(x + d)[1]).mean(), d)
+        x = _corrupt(x, x_of.std)
+        with still_statistics(Q):
+            with torch.no_grad():
+                target = code(x)[1]
+            d = torch.randn_like(x)
+            d = (far * d / d.norm(dim=1, keepdim=True)).requires_grad_()
+            (d,) = grad(_kl(target, code(x + d)[1]).mean(), d)
         return x + 0.25 * far * d / d.norm(dim=1, keepdim=True).clamp(min=1e-12)
 
     def step():
-        for _ in range(4):
-            with torch.no_grad():
-                z = code(x_of())[2]
+        with torch.no_grad(), ghost_batches(Q, 4):
+            codes = code(torch.cat([x_of() for _ in range(4)]))[2]
+        for z in codes.chunk(4):
             prior = torch.cat([0.1 * torch.randn(len(z), n_style), _one_hot(len(z))], 1)
             distance = C(prior).mean() - C(z).mean()
             _update(adam_C, theta_C, 10 * _penalty(C, prior, z) - distance)
@@ -112,7 +121,7 @@ def _dccs(networks, x_of, n_style, near):
         a, logits, z = code(x)
         right = D(torch.cat([a, z], 1))
         wrong = D(torch.cat([a, z[torch.randperm(len(z))]], 1))
-        information = F.softplus(-right).mean() + F.softplus(wrong).mean()
+        information = (F.softplus(-right).mean() + F.softplus(wrong).mean()) / 2
         loss = -C(z).mean() + 0.5 * information + 2 * _kl(logits, moved).mean()
         _update(adam_Q, theta_Q, loss)
 
@@ -167,10 +176,11 @@ def _simi(networks, x_of, n_noise, clusters):
         return -(h * logits.log_softmax(1)).sum(1).mean()
 
     def step():
-        for _ in range(5):
-            x, h = draw()
-            with torch.no_grad():
-                x_fake = G(torch.cat([noise(len(x)), h], 1))
+        batches, codes = zip(*(draw() for _ in range(5)), strict=True)
+        with torch.no_grad():
+            h = torch.cat(codes)
+            fakes = G(torch.cat([noise(len(h)), h], 1))
+        for x, x_fake in zip(batches, fakes.chunk(5), strict=True):
             distance = D(x).mean() - D(x_fake).mean()
             # The critic is low on the data.
             _update(adam_D, theta_D, 10 * _penalty(D, x, x_fake) + distance)
@@ -188,7 +198,7 @@ def _simi(networks, x_of, n_noise, clusters):
     return step
 
 
-def _vc(networks, x_of, std):
+def _vc(networks, x_of):
     Q, P = networks["encoder"], networks["prior"]
     posterior, decoder = networks["posterior"], networks["decoder"]
     adam, theta = _adam(*networks.values(), lr=1e-3, betas=(0.9, 0.999))
@@ -196,11 +206,7 @@ def _vc(networks, x_of, std):
     def step():
         x = x_of()
         n = len(x)
-        u = torch.rand(n, 2)
-        moved = x + (0.1 + 0.2 * u[:, :1]) * std * torch.randn_like(x)
-        swap = torch.rand_like(x) < 0.1 + 0.1 * u[:, 1:]
-        moved = torch.where(swap, moved[torch.randperm(n)], moved)
-        h, logits = Q(torch.cat([x, moved]))
+        h, logits = Q(torch.cat([x, _corrupt(x, x_of.std)]))
         log_q = logits.log_softmax(1)
         q = log_q.exp()
         mean, variance = posterior(h, None)
@@ -215,7 +221,7 @@ def _vc(networks, x_of, std):
         w2 = (m - mean[n:]) ** 2 + (v.sqrt() - variance[n:].sqrt()) ** 2
         elbo = (q[:n] * (log_p - kl)).sum(1) - (q[:n] * log_q[:n]).sum(1)
         aug = ((q[:n] - q[n:]) ** 2).sum(1) + (q[:n] * w2.sum(2)).sum(1)
-        _update(adam, theta, (0.01 * aug - elbo).mean())
+        _update(adam, theta, (aug - elbo).mean())
 
     return step
 
@@ -252,21 +258,22 @@ def _heads(networks, x_of):
     return step
 
 
-def bare_loop(method, model, networks, data):
-    """Return one iteration of a method's last phase."""
+def bare_loop(method, model, networks, data, step):
+    """Return one iteration of a method's last phase, of which `step` is its own."""
     x_of = _Rows(data, model._batch_size())
     if method == "augmented_gan":
         return _heads(networks, x_of)
     if method == "vc":
-        return _vc(networks, x_of, data.std(0))
+        return _vc(networks, x_of)
     if method == "dccs":
-        far = torch.ones(len(data))
-        return _dccs(networks, x_of, model._description["n_style"], far)
+        near = NeighbourDistance(data[:1_000], len(data))(data)
+        return _dccs(networks, x_of, model._description["n_style"], near)
     n_noise = model._description["n_noise"]
     if method == "udc":
         return _udc(networks, x_of, n_noise)
     x_of.size = model.batch_size
-    return _simi(networks, x_of, n_noise, torch.randint(_K, (len(data),)))
+    clusters = step.keywords["code"].keywords["clusters"]
+    return _simi(networks, x_of, n_noise, clusters)
 
 
 def _in_turn(one: Callable, other: Callable, rounds: int) -> np.ndarray:
@@ -302,10 +309,11 @@ def compare(rounds: int = 15, sizes=tuple(_SIZES)) -> str:
                 net, phases = started(model, X)
             step, plan = phases[-1]
             networks = copy.deepcopy(dict(net.networks.items()))
-            bare = bare_loop(method, model, networks, torch.from_numpy(X))
+            data = torch.cat(list(net.batches.in_order(1_024)))
+            bare = bare_loop(method, model, networks, data, step)
             del net.run  # the true one
             plan["n_steps"] = plan["steps_per_epoch"] = _STEPS
-            with threads_for(model._work_of_a_pass(net)):
+            with threads_for(net.work_of_a_pass):
                 threads = torch.get_num_threads()
                 times = _in_turn(
                     lambda bare=bare: [bare() for _ in range(_STEPS)],

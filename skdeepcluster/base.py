@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
@@ -25,6 +25,7 @@ from sklearn.base import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 from torch import nn
 
@@ -38,7 +39,6 @@ from skdeepcluster.engine import (
     one_training_at_a_time,
     resolve_device,
     seeded,
-    threads_for,
 )
 from skdeepcluster.engine.callbacks import (
     CallbackSupportMixin,
@@ -102,7 +102,11 @@ class DeepClusterer(
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
         "device": [str, torch.device],
         "callbacks": [list, tuple, None],
         "random_state": ["random_state"],
@@ -113,6 +117,8 @@ class DeepClusterer(
     _monitor: str | None = None
     # The phase that ends when assignments no longer change, if any.
     _settles_in: str | None = None
+    # Attributes that hold what `fit` is given beside X, while it runs.
+    _given: tuple[str, ...] = ()
     # What pixels are scaled to by ``scale="auto"``.
     _pixel_range = (-1.0, 1.0)
 
@@ -185,7 +191,7 @@ class DeepClusterer(
         most = table if self._image_shape is None else images
         return int(np.clip(4 * n_samples, least, most))
 
-    def _unfit(self, name: str, value: Any) -> ValueError:
+    def _wrong_kind(self, name: str, value: Any) -> ValueError:
         """Return what to raise where a value is for the other kind of data."""
         kind = "images; set image_shape" if self._image_shape is None else "tables"
         return ValueError(f"{name}={value!r} is for {kind}.")
@@ -287,26 +293,14 @@ or (n_samples, height, width, channels)
 
     def _fit_once(self, X, y) -> str:
         """Fit; return what is to be warned of."""
-        self._check_params()
-        self._check_callbacks()
         device, seed = resolve_device(self.device), self._seed()
         with one_training_at_a_time(), seeded(seed, device):
-            with _kept_if_refused(self):
-                given, X = X, self._check_X(X, fitting=True)
-                if len(X) < self.n_clusters:
-                    raise ValueError(
-                        f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
-                    )
-                description = self._describe(self._input_shape())
-                networks = self._networks(**description)
-            # All that can be wrong has been seen; from here on an old fit is gone.
-            self._forget()
-            self._description = description
+            given = X
+            X, self._description, networks = self._accept(X)
             try:
                 net = self._make_net(X, networks, device, seed)
                 self._report_to_sklearn(net, given, y)
-                with threads_for(self._work_of_a_pass(net)):
-                    self._train(net)
+                self._train(net)
             except FitStopped as stop:
                 reason = str(stop)
             except KeyboardInterrupt:
@@ -322,53 +316,80 @@ or (n_samples, height, width, channels)
             self._finish(X, net)
         return reason
 
+    def _accept(self, X) -> tuple[np.ndarray, dict[str, Any], dict[str, nn.Module]]:
+        """Check all that can be wrong, then drop an earlier fit.
+
+        Returns rows, sizes of the networks, and the networks.
+        """
+        self._check_params()
+        self._check_callbacks()
+        with _kept_if_refused(self):
+            X = self._check_X(X, fitting=True)
+            if len(X) < self.n_clusters:
+                raise ValueError(
+                    f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
+                )
+            description = self._describe(self._input_shape())
+            networks = self._networks(**description)
+        self._forget()
+        return X, description, networks
+
     # -- restarts ---------------------------------------------------------------------
 
     def _fit_best(self, X, y) -> str:
         """Fit copies from independent seeds and become the best one of them."""
-        seeds = check_random_state(self._seed()).randint(2**31 - 1, size=self.n_init)
-        runs = (self._run(i, int(seed)) for i, seed in enumerate(seeds))
+        first = self._seed()
+        seeds = check_random_state(first).randint(2**31 - 1, size=self.n_init)
+        with one_training_at_a_time(), seeded(first, resolve_device(self.device)):
+            self._accept(X)
+        copies = [self._copy(i, int(seed)) for i, seed in enumerate(seeds)]
         if hasattr(self, "_init_callback_context"):
-            # One task: epochs of several runs would not make one curve.
+            # One task: epochs of several fits would not make one curve.
             context = self._init_callback_context()
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        done: Iterable
+        fits: Iterable
         if effective_n_jobs(self.n_jobs) == 1:
-            done = (_fit_run(run, X, y) for run in runs)
+            fits = (_fit_and_score(one, X) for one in copies)
         else:
-            parallel = Parallel(self.n_jobs, return_as="generator")
-            done = parallel(delayed(_fit_run)(run, X, y) for run in runs)
+            parallel = Parallel(self.n_jobs)
+            fits = parallel(delayed(_fit_and_score)(one, X) for one in copies)
         scores: list[float] = []
-        reason, interrupted = "", False
+        reason = ""
         try:
-            for run, its_reason, score, interrupted in done:
-                if not scores or score > max(scores):
-                    self._become(run)
+            for fitted, its_reason, score in fits:
+                interrupted = score is None
+                if not scores or (not interrupted and score > max(scores)):
+                    self._become(fitted)
                     reason = its_reason
-                scores.append(score)
-                self.init_scores_ = np.array(scores)
                 if interrupted:
                     raise KeyboardInterrupt
-        finally:
-            done.close()  # type: ignore[attr-defined]
+                scores.append(score)
+                self.init_scores_ = np.array(scores)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            self._forget()
+            raise
+        if not np.isfinite(self.init_scores_).any():
+            reason = f"No fit has a score, the first one is kept. {reason}".strip()
         return reason
 
-    def _run(self, i: int, seed: int) -> DeepClusterer:
-        """Copy for one of several fits; data and callbacks are shared."""
-        run = copy.copy(self)
-        run._forget()
-        for name in _OF_CALLBACKS:
-            run.__dict__.pop(name, None)
-        run.n_init, run.n_jobs, run.random_state = 1, None, seed
+    def _copy(self, i: int, seed: int) -> DeepClusterer:
+        """Copy for one of several fits, without what an earlier one has left."""
+        one = object.__new__(type(self))
+        apart = {*_FITTED, *_OF_CALLBACKS}
+        one.__dict__ = {k: v for k, v in self.__dict__.items() if k not in apart}
+        one.n_init, one.n_jobs, one.random_state = 1, None, seed
         if self.callbacks is not None:
-            run.callbacks = [_of_run(callback, i) for callback in self.callbacks]
-        return run
+            one.callbacks = [_for_fit(callback, i) for callback in self.callbacks]
+        return one
 
-    def _become(self, run: DeepClusterer) -> None:
+    def _become(self, fitted: DeepClusterer) -> None:
         """Take over a fit; the parameters stay."""
-        own = {*self._get_param_names(), *_OF_CALLBACKS}
+        own = {*self._get_param_names(), *self._given, *_OF_CALLBACKS}
         kept = {k: v for k, v in self.__dict__.items() if k in own}
-        self.__dict__ = kept | {k: v for k, v in run.__dict__.items() if k not in own}
+        new = {k: v for k, v in fitted.__dict__.items() if k not in own}
+        self.__dict__ = kept | new
 
     # -- state of a fit ---------------------------------------------------------------
 
@@ -395,6 +416,8 @@ or (n_samples, height, width, channels)
                     f"skorch.callbacks.Callback); got {callback!r}. scikit-learn's own "
                     "callbacks are given to set_callbacks."
                 )
+            if hasattr(callback, "check_params"):
+                callback.check_params()
 
     def _make_net(
         self, X: np.ndarray, networks: dict, device: torch.device, seed: int
@@ -434,7 +457,7 @@ or (n_samples, height, width, channels)
 
     def _identity(self, X: np.ndarray, device: torch.device, seed: int) -> str:
         """Digest of what the course of a fit depends on: parameters, data, seed."""
-        apart = ("callbacks", "verbose", "device", "random_state")
+        apart = ["callbacks", "verbose", "device", "random_state", "n_init", "n_jobs"]
         params = {
             name: _name_of(value)
             for name, value in self.get_params(deep=False).items()
@@ -501,13 +524,6 @@ or (n_samples, height, width, channels)
             epoch = int(np.clip(epoch, 20, max(20, budget // 100)))
             return {"n_steps": budget, "steps_per_epoch": epoch}
         return {"n_steps": int(max_epochs) * epoch, "steps_per_epoch": epoch}
-
-    def _work_of_a_pass(self, net: Net) -> float:
-        """Multiply-adds of one pass of a minibatch: lower bound, one per weight."""
-        n_weights = sum(
-            p.numel() for n in net.networks.values() for p in n.parameters()
-        )
-        return n_weights * net.batches.batch_size
 
     def _not_converged(self, net: Net) -> str:
         """Say so, if the monitored loss still fell when the steps ended."""
@@ -846,23 +862,28 @@ def _kept_if_refused(estimator: DeepClusterer) -> Iterator[None]:
         raise
 
 
-def _fit_run(run: DeepClusterer, X, y) -> tuple[DeepClusterer, str, float, bool]:
-    """Fit one of several copies: with what to warn of, its score, and if stopped."""
+def _fit_and_score(one: DeepClusterer, X) -> tuple[DeepClusterer, str, float | None]:
+    """Fit one of several copies: with what to warn of, and its score.
+
+    The score is None if the fit was interrupted.
+    """
     try:
-        reason, interrupted = run._fit_once(X, y), False
+        reason = one._fit_once(X, None)
     except KeyboardInterrupt:
-        if not hasattr(run, "n_iter_"):
+        if not hasattr(one, "cluster_centers_"):
             raise
-        reason, interrupted = "", True
-    score = run._init_score(X)
-    return run, reason, score if math.isfinite(score) else -math.inf, interrupted
+        return one, "", None
+    score = one._init_score(X)
+    for name in one._given:  # not back from a process
+        one.__dict__.pop(name, None)
+    return one, reason, score if math.isfinite(score) else -math.inf
 
 
-def _of_run(callback, i: int):
-    """Callback for one of several fits: its own, where there must not be one of all."""
+def _for_fit(callback, i: int):
+    """Callback of one of several fits: its own, where there must not be one of all."""
     if isinstance(callback, tuple):
-        return callback[0], _of_run(callback[1], i)
-    return callback.of_run(i) if hasattr(callback, "of_run") else callback
+        return callback[0], _for_fit(callback[1], i)
+    return callback.for_fit(i) if hasattr(callback, "for_fit") else callback
 
 
 def _warn(message: str) -> None:

@@ -11,7 +11,8 @@ _PARTS = {
         `init_scores_`.
     n_jobs : int, default=None
         Processes that they are spread over, each with a share of the threads; None is
-        one, unless joblib's context says otherwise. Callbacks then are copies.
+        one, unless joblib's context says otherwise. Callbacks then are copies; those of
+        scikit-learn (`set_callbacks`) see several fits as one task, without epochs.
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of images given as rows.
     scale : {"auto", "standard", "common", "minmax"} or None, default="auto"
@@ -43,7 +44,8 @@ _PARTS = {
     n_iter_ : int
         Iterations done.
     init_scores_ : ndarray of shape (n_init,)
-        Only where ``n_init > 1``: how good each fit is; the greatest one is kept.
+        Only where ``n_init > 1``: how good each (finished) fit is; the greatest one is
+        kept.
         %(init score)s
     n_features_in_ : int
         Columns, or values of an image.

@@ -209,8 +209,12 @@ def test_heads_losses_equal_a_numpy_reading(table):
         "loss": each,
     }.items():
         assert losses[name].item() == pytest.approx(value.mean(), rel=1e-4)
-    weight = 1 / steps["heads"][1]["steps_per_epoch"]
-    np.testing.assert_allclose(net.heads_.losses, weight * each[:3], rtol=1e-4)
+    # Running means begin at the first losses.
+    np.testing.assert_allclose(net.heads_.losses, each[:3], rtol=1e-4)
+    (of_step, plan) = steps["heads"]
+    assert of_step.keywords["weight"] == 1 / plan["steps_per_epoch"]
+    net.heads_.follow(torch.full((3,), 2.0), 0.25)
+    np.testing.assert_allclose(net.heads_.losses, 0.75 * each[:3] + 0.25 * 2, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

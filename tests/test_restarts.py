@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from skdeepcluster import (
@@ -12,7 +13,7 @@ from skdeepcluster import (
     SIMIClusterGAN,
     VariationalClustering,
 )
-from skdeepcluster.engine import ResumableCheckpoint
+from skdeepcluster.engine import ResumableCheckpoint, TimeLimit
 from tests.conftest import QUICK, QUICK_AUG, QUICK_SIMI, QUICK_UDC, QUICK_VC
 
 MODELS = [
@@ -45,7 +46,7 @@ def test_the_best_of_independent_fits_is_kept(model, table):
     assert best.init_scores_.shape == (3,)
     assert best._init_score(table) == best.init_scores_.max()
     if isinstance(model, UDC):  # too short for samples that are traced back
-        assert np.isinf(best.init_scores_).all()
+        assert np.isneginf(best.init_scores_).all()
     else:
         assert len(set(best.init_scores_)) == 3
     seeds = np.random.RandomState(best._seed()).randint(2**31 - 1, size=3)
@@ -78,17 +79,100 @@ def test_callbacks_serve_every_fit_and_checkpoints_are_its_own(table, tmp_path):
     np.testing.assert_array_equal(again.init_scores_, model.init_scores_)
 
 
-def test_interrupted_the_best_so_far_is_kept(table):
-    class Interrupt(Seeds):
-        def on_epoch_end(self, net, **kwargs):
-            if len(self.seen) == 2:
+class Interrupt(Seeds):
+    """Ctrl-C in a fit, counted from 1, at the n-th call of a hook."""
+
+    def __init__(self, fit, hook, n=1):
+        super().__init__()
+        self.fit, self.hook, self.left = fit, hook, n
+
+    def _called(self, hook, net):
+        if hook == self.hook and len(set(self.seen)) == self.fit:
+            self.left -= 1
+            if self.left == 0:
                 raise KeyboardInterrupt
 
-    model = several(MODELS[0], callbacks=[Interrupt()])
+    def on_epoch_begin(self, net, **kwargs):
+        self._called("begin", net)
+
+    def on_epoch_end(self, net, **kwargs):
+        self._called("end", net)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("hook", ["begin", "end"])
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+def test_interrupted_the_best_that_was_finished_is_kept(model, hook, table):
+    second = several(model, callbacks=[Interrupt(2, hook)])
     with pytest.raises(KeyboardInterrupt):
-        model.fit(table)
-    assert model.init_scores_.shape == (2,)
-    assert model.predict(table).shape == (len(table),)
+        second.fit(table)
+    assert second.init_scores_.shape == (1,)
+    seeds = np.random.RandomState(second._seed()).randint(2**31 - 1, size=3)
+    first = clone(model).set_params(random_state=int(seeds[0])).fit(table)
+    np.testing.assert_array_equal(second.labels_, first.labels_)
+    # In the first fit there is only what it has trained so far.
+    begun = several(model, callbacks=[Interrupt(1, hook)])
+    with pytest.raises(KeyboardInterrupt):
+        begun.fit(table)
+    assert begun.predict(table).shape == (200,) and not hasattr(begun, "init_scores_")
+
+
+def test_a_fit_that_fails_leaves_nothing_behind(table):
+    class Fail(Interrupt):
+        def _called(self, hook, net):
+            if hook == "end" and len(self.seen) == self.fit:
+                raise RuntimeError("no more")
+
+    model = several(MODELS[0]).fit(table)
+    with pytest.raises(RuntimeError, match="no more"):
+        model.set_params(callbacks=[Fail(2, "end")]).fit(table)
+    assert not hasattr(model, "labels_") and not hasattr(model, "init_scores_")
+
+
+def test_scores_of_fits(table):
+    udc = clone(MODELS[1]).fit(table)
+    history = {
+        "step": np.arange(20),
+        "fake_accuracy": np.r_[np.zeros(18), 0.95, 0.9],
+        "wasserstein": np.r_[np.zeros(18), 2.0, 3.0],
+    }
+    udc.history_ = history
+    assert udc._init_score(table) == -2.5
+    udc.history_ = {**history, "fake_accuracy": np.full(20, 0.5)}
+    assert udc._init_score(table) == -np.inf
+
+    simi = clone(MODELS[2]).fit(table)
+    phase = np.r_[["prior"] * 10, ["gan"] * 2]
+    loss = np.r_[np.zeros(9), 7.0, -1.0, -2.0]
+    simi.history_ = {"phase": phase, "loss": loss}
+    assert simi._init_score(table) == -7
+    simi.history_ = {"phase": phase, "loss": np.r_[loss[:-1], np.nan]}
+    assert simi._init_score(table) == -np.inf
+    simi.history_ = {"phase": phase[:10], "loss": loss[:10]}
+    assert simi._init_score(table) == -np.inf
+
+    heads = clone(MODELS[4]).fit(table)
+    losses = heads._model["heads"].losses
+    assert heads._init_score(table) == -losses.min().item() < 0
+    heads.history_ = {"phase": np.array(["gan"]), "loss": np.ones(1)}
+    assert heads._init_score(table) == -np.inf
+
+    vc = clone(MODELS[3]).fit(table)
+    assert vc._init_score(table) == vc.score(table)
+
+
+def test_a_head_that_failed_is_not_the_best(table):
+    """Untrained heads have no loss, which is not a loss of zero."""
+
+    class Poison(Seeds):
+        def on_train_begin(self, net, **kwargs):
+            super().on_train_begin(net)
+            if len(self.seen) == 2:
+                net.heads_.output.weight.data.fill_(np.nan)
+
+    model = several(MODELS[4], callbacks=[Poison()])
+    model.fit(table)
+    assert np.isneginf(model.init_scores_[1]) and model.init_scores_.argmax() != 1
 
 
 def test_a_refused_refit_leaves_the_model_as_it_was(table):
@@ -97,8 +181,13 @@ def test_a_refused_refit_leaves_the_model_as_it_was(table):
     with pytest.raises(ValueError, match="n_clusters"):
         model.fit(table[:2])
     assert model.init_scores_ is scores
-    with pytest.raises(ValueError, match="n_init"):
-        model.set_params(n_init=0).fit(table)
+    for wrong in ({"n_init": 0}, {"n_jobs": 0}, {"callbacks": [TimeLimit("1")]}):
+        with pytest.raises(ValueError, match="n_init|n_jobs|TimeLimit"):
+            clone(model).set_params(**wrong).fit(table)
+    folder = ResumableCheckpoint("no/such/folder")
+    with pytest.raises(ValueError, match="no such folder"):
+        model.set_params(n_init=1, callbacks=[folder]).fit(table)
+    assert model.init_scores_ is scores
 
 
 def test_scikit_learns_callbacks_see_one_task(table):
@@ -123,3 +212,12 @@ def test_scikit_learns_callbacks_see_one_task(table):
     tasks = Tasks()
     several(MODELS[0]).set_callbacks(tasks).fit(table)
     assert tasks.seen == ["setup", "begin", "end", "teardown"]
+    refused = Tasks()
+    with pytest.raises(ValueError, match="n_clusters"):
+        several(MODELS[0]).set_callbacks(refused).fit(table[:2])
+    assert refused.seen == []
+
+
+def test_no_fit_with_a_score_is_said(table):
+    with pytest.warns(ConvergenceWarning, match="No fit has a score"):
+        several(MODELS[1]).fit(table)

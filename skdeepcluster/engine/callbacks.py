@@ -216,12 +216,15 @@ class TimeLimit(Callback):
     def __init__(self, seconds: float):
         self.seconds = seconds
 
-    def initialize(self):
-        """Start the clock."""
+    def check_params(self):
+        """Raise if `seconds` is no length of time."""
         if not isinstance(self.seconds, Real) or not self.seconds >= 0:
             raise ValueError(
                 f"TimeLimit takes a number of seconds, from 0 on; got {self.seconds!r}."
             )
+
+    def initialize(self):
+        """Start the clock."""
         self.started_ = time.perf_counter()
         return self
 

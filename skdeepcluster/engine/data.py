@@ -122,6 +122,8 @@ class Batches:
     def in_order(self, size: int) -> Iterator[torch.Tensor]:
         """Yield all rows, `size` at a time, scaled, on the device."""
         for rows in chunks(self._X, size):
+            # A copy: the array may be a file mapped for reading.
+            rows = np.array(rows)
             yield self.scaling(self.scaling.centre(rows).to(self.device))
 
     def draw(self) -> torch.Tensor:

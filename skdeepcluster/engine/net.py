@@ -14,6 +14,7 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 
 from skdeepcluster.engine.data import Batches
 from skdeepcluster.engine.draws import Draws
+from skdeepcluster.engine.runtime import threads_for
 
 Step = Callable[["Net"], Mapping[str, torch.Tensor]]
 
@@ -193,9 +194,17 @@ class Net(NeuralNet, Draws):
         try:
             # More than none if a callback has resumed the phase: see `load_snapshot`.
             done = int(self._steps_done)
-            self._run(step, n_steps - done, steps_per_epoch)
+            with threads_for(self.work_of_a_pass):
+                self._run(step, n_steps - done, steps_per_epoch)
         finally:
             self.notify("on_train_end", X=None, y=None)
+
+    @property
+    def work_of_a_pass(self) -> int:
+        """Multiply-adds of one pass of a minibatch: lower bound, one per weight."""
+        networks = self.networks.values()
+        n_weights = sum(p.numel() for net in networks for p in net.parameters())
+        return n_weights * self.batches.batch_size
 
     def _run(self, step: Step, left: int, steps_per_epoch: int) -> None:
         while left > 0 and not self.converged_:

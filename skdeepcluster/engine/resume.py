@@ -33,14 +33,15 @@ class ResumableCheckpoint(Callback):
     ValueError
         In ``fit``, before any training: if the folder of the file does not exist, or
         the file was not written by a fit of the same estimator with the same
-        parameters, data, ``random_state`` and kind of device.
+        parameters, data, ``random_state`` and kind of device. (Of several fits,
+        ``n_init``, each finds out about its own file when its turn comes.)
 
     Notes
     -----
     Give it last in ``callbacks=[...]``. Callbacks before it that have ``state_dict``
     and ``load_state_dict`` go on where they were; others (skorch's ``LRScheduler``,
     ``EarlyStopping``) start anew. With ``random_state=None`` every fit is another one.
-    With ``n_init`` above 1 each fit has a file of its own, see `of_run`.
+    With ``n_init`` above 1 each fit has a file of its own, see `for_fit`.
 
     The file holds the weights, the optimizers' state and the order of the rows, once
     for the running phase and once for each that is finished.
@@ -64,7 +65,12 @@ class ResumableCheckpoint(Callback):
         self.path = path
         self.every_s = every_s
 
-    def of_run(self, i: int) -> ResumableCheckpoint:
+    def check_params(self):
+        """Raise if there is no folder for the file."""
+        if not Path(self.path).parent.is_dir():
+            raise ValueError(f"{self.path}: there is no such folder.")
+
+    def for_fit(self, i: int) -> ResumableCheckpoint:
         """Return the checkpoint of one of several fits (``n_init``): a file of its own.
 
         The number is put before the extension.
@@ -76,8 +82,6 @@ class ResumableCheckpoint(Callback):
     def initialize(self):
         """Read the file, if there is one."""
         self.file_ = Path(self.path)
-        if not self.file_.parent.is_dir():
-            raise ValueError(f"{self.file_}: there is no such folder.")
         self.saved_: dict[str, Any] | None = None
         if self.file_.exists():
             try:

@@ -1,4 +1,4 @@
-"""One file per paper; `METHODS` is where everything else looks for them."""
+"""One file per paper."""
 
 from skdeepcluster.methods.augmented_gan import AugmentedGANClustering
 from skdeepcluster.methods.dccs import DCCS

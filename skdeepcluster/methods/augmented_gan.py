@@ -117,7 +117,7 @@ class AugmentedGANClustering(DeepClusterer):
         The same for the heads with `n_over_clusters` outputs.
     init_std : float, "fan-in" or "auto", default="auto"
         Standard deviation of the first weights of trunk and heads. "fan-in": one over
-        the root of a layer's inputs, and 1e-4 in the heads. "auto": for features of
+        the root of a layer's inputs. "auto": for features of
         images from a GAN as published, 1e-2, or 1e-3 for sides of 32 to 47 pixels (its
         CIFAR); else "fan-in".
     crop : int or "auto", default="auto"
@@ -352,7 +352,6 @@ class AugmentedGANClustering(DeepClusterer):
             return
         for layer in [m for m in network.modules() if isinstance(m, nn.Linear)]:
             normal_(layer, generator, layer.in_features**-0.5)
-        normal_(network.output, generator, 1e-4)
 
     def _init_std(self):
         if self._image_shape is None or self._is_given():
@@ -506,8 +505,12 @@ class AugmentedGANClustering(DeepClusterer):
     def _init_score(self, X):
         """How good a fit is among fits of the same data; higher is better.
 
-        It is minus the loss of the head that was chosen, which chooses among heads too.
+        It is minus the loss of the head that was chosen, which chooses among heads too;
+        minus infinity where no head has been trained, or the training failed.
         """
+        trained = self.history_["loss"][self.history_["phase"] == "heads"]
+        if not len(trained) or not math.isfinite(trained[-1]):
+            return -math.inf
         return -float(self._model["heads"].losses.min())
 
     # -- inference --------------------------------------------------------------------

@@ -246,7 +246,7 @@ class DCCS(DeepClusterer):
     def _describe(self, input_shape):
         is_table = len(input_shape) == 1
         if self._augmentation_kind() in _NOT_FOR["table" if is_table else "images"]:
-            raise self._unfit("augmentation", self.augmentation)
+            raise self._wrong_kind("augmentation", self.augmentation)
         if self._augmentation_kind() == "crop" and self.scale in ("standard", "common"):
             raise ValueError(
                 f"scale={self.scale!r} leaves the range [-1, 1] that brightness and "

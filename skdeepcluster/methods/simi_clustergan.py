@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from numbers import Integral, Real
 
 import numpy as np
@@ -246,6 +247,7 @@ class SIMIClusterGAN(GenerativeMixin, DeepClusterer):
     }
 
     _settles_in = "gan"
+    _given = ("_prior_features",)
     # Whose clusters are read; "prior" where phase 1 was stopped.
     _labelled_by = "encoder"
 
@@ -359,7 +361,7 @@ or (n_samples, height, width, channels)
     def _describe(self, input_shape):
         is_table, features = len(input_shape) == 1, self._prior_features
         if self.affine and is_table:
-            raise self._unfit("affine", True)
+            raise self._wrong_kind("affine", True)
         if self.affine and features is not None:
             raise ValueError("affine=True has no part where prior_features are given.")
         self._check_sides(input_shape)
@@ -594,7 +596,11 @@ or (n_samples, height, width, channels)
 
         It is minus :math:`\mathcal L_P` over the last tenth of phase 1, which the
         clusters come from; without a learned prior the mutual information of `score`.
+        Minus infinity where phase 2 has not been trained, or failed.
         """
+        trained = self.history_["loss"][self.history_["phase"] == "gan"]
+        if not len(trained) or not math.isfinite(trained[-1]):
+            return -math.inf
         if not self.learned_prior:
             return super()._init_score(X)
         losses = self.history_["loss"][self.history_["phase"] == "prior"]

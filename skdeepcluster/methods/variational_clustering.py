@@ -400,7 +400,7 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
     def _check_input(self, is_table):
         kind = self._augmentation_kind()
         if isinstance(kind, str) and (kind in _FOR_IMAGES) == is_table:
-            raise self._unfit("augmentation", kind)
+            raise self._wrong_kind("augmentation", kind)
         leaves = not is_table and self.scale in ("standard", "common")
         if leaves and (kind == "binarise" or self._has_bernoulli_pixels()):
             raise ValueError(

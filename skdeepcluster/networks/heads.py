@@ -58,8 +58,10 @@ class ClusterHeads(nn.Module):
 
     @torch.no_grad()
     def follow(self, losses: torch.Tensor, weight: float) -> None:
-        """Add a step's losses to their running means."""
-        self.losses.lerp_(losses.detach(), weight)
+        """Add a step's losses to their running means, which begin at the first."""
+        losses = losses.detach()
+        mean = self.losses.lerp(losses, weight)
+        self.losses.copy_(torch.where(self.losses == 0, losses, mean))
 
     @torch.no_grad()
     def choose(self) -> None:

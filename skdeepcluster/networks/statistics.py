@@ -32,19 +32,23 @@ def still_statistics(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def ghost_batches(network: nn.Module, n: int) -> Iterator[None]:
-    """Let one pass stand for `n` passes of equal batches, one after the other.
+    """Let one pass stand for `n` passes, one after the other.
 
-    Batch norm takes its statistics of each of them, and adds them to its averages in
-    their order; all other layers see one large batch, in one call.
+    The `n` batches, of one size, lie behind each other in the one. Batch norm takes its
+    statistics of each of them, and adds them to its averages in their order; all other
+    layers see one large batch, in one call.
     """
     layers = _norms(network)
+    before = [layer.__dict__.get("forward") for layer in layers]
     for layer in layers:
         layer.forward = functools.partial(_by_parts, layer.forward, n)
     try:
         yield
     finally:
-        for layer in layers:
+        for layer, forward in zip(layers, before, strict=True):
             del layer.forward
+            if forward is not None:  # another one's around this
+                layer.forward = forward
 
 
 def _by_parts(forward: Callable, n: int, x: torch.Tensor) -> torch.Tensor:
