@@ -508,3 +508,13 @@ def test_clusters_digits_where_kmeans_fails():
         for seed in range(3)
     ]
     assert np.median(accuracies) > 0.87
+
+
+def test_a_single_head_leaves_the_point_where_all_clusters_are_alike():
+    """With weights of 1e-4 in the heads it was still there (2.3) after 280 steps."""
+    X = load_digits().data
+    params = {"n_heads": 1, "n_over_heads": 0, "tolerance": 0.0}
+    model = AugmentedGANClustering(10, max_epochs=12, random_state=0, **params)
+    model.fit(X)
+    assert model.history_["information"][-1] < 1.5
+    assert model.n_clusters_ == 10
