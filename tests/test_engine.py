@@ -307,6 +307,27 @@ def test_random_state_and_threads_are_given_back():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("batch_size, n_threads", [(4, 1), (10, 2)])
+def test_threads_are_chosen_by_the_work_of_each_phase(
+    monkeypatch, batch_size, n_threads
+):
+    monkeypatch.setattr("skdeepcluster.engine.runtime._SMALL_PASS", 30)
+    net, seen = two_networks(), []
+    net.batches.resize(batch_size)  # five weights each
+
+    def step(net):
+        seen.append(torch.get_num_threads())
+        return {"loss": net.descend("both", loss(net))}
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        net.run(step, n_steps=1, steps_per_epoch=1)
+        assert seen == [n_threads] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("device", ["abacus", "cuda:99:1"])
 def test_unknown_device(device):
     with pytest.raises(ValueError, match="not a device that torch knows"):
