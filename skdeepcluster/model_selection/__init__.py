@@ -1,5 +1,6 @@
 """Choosing without labels."""
 
+from skdeepcluster.model_selection.compare import compare
 from skdeepcluster.model_selection.splits import FullData
 
-__all__ = ["FullData"]
+__all__ = ["FullData", "compare"]

@@ -1,0 +1,58 @@
+import sys
+
+import numpy as np
+import pytest
+from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.datasets import load_iris, make_blobs
+from sklearn.exceptions import NotFittedError
+from sklearn.mixture import GaussianMixture
+from sklearn.utils.validation import check_is_fitted
+
+from skdeepcluster import DCCS
+from skdeepcluster.model_selection import compare
+from tests.conftest import QUICK
+
+
+def test_compare_ranks_without_labels():
+    X, y = make_blobs(200, centers=4, cluster_std=0.4, random_state=3)
+    models = {
+        "two": KMeans(2, n_init=3, random_state=0),
+        "four": KMeans(4, n_init=3, random_state=0),
+        "linkage": AgglomerativeClustering(4),  # no predict
+        "nine": GaussianMixture(9, random_state=0),
+    }
+    table = compare(models, X)
+    assert sorted(table.index[:2]) == ["four", "linkage"]
+    assert table["rank"].is_monotonic_increasing
+    assert table.loc[["four", "linkage"], "rank"].tolist() == [1.5, 1.5]
+    assert table.loc["nine", "n_clusters"] == 9 and (table["seconds"] > 0).all()
+    # Labels are reported, and change nothing else.
+    told = compare(models, X, y)
+    assert told.loc["four", ["ACC", "NMI", "ARI"]].tolist() == [1, 1, 1]
+    wrong = compare(models, X, np.random.default_rng(0).permutation(y))
+    for column in ("rank", "silhouette", "calinski_harabasz", "davies_bouldin"):
+        assert table[column].tolist() == told[column].tolist() == wrong[column].tolist()
+    # The estimators that were given are left as they are.
+    with pytest.raises(NotFittedError):
+        check_is_fitted(models["two"])
+    assert table.loc["two", "estimator"].predict(X).shape == (200,)
+
+
+def test_compare_names_and_scorers(blobs):
+    models = [KMeans(2, n_init=1), KMeans(3, n_init=1), DCCS(3, **QUICK)]
+    own = {"size": lambda estimator, X: -len(np.unique(estimator.predict(X)))}
+    table = compare(models, blobs, scoring=own)
+    assert table.index[0] == "KMeans-1"
+    assert sorted(table.index) == ["DCCS", "KMeans-1", "KMeans-2"]
+    assert "estimator" in table and "ACC" not in table
+
+
+def test_compare_refuses(monkeypatch):
+    X = load_iris().data
+    with pytest.raises(ValueError, match="at least one estimator"):
+        compare([], X)
+    with pytest.raises(ValueError, match="There is no scorer 'dunn'"):
+        compare([KMeans(2)], X, scoring=["dunn"])
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"skdeepcluster\[table\]"):
+        compare([KMeans(2)], X)
