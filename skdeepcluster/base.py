@@ -349,7 +349,8 @@ or (n_samples, height, width, channels)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         fits: Iterable
         if effective_n_jobs(self.n_jobs) == 1:
-            fits = (_fit_and_score(one, X) for one in copies)
+            # Each is let go once it is worse than another.
+            fits = (_fit_and_score(copies.pop(0), X) for _ in seeds)
         else:
             parallel = Parallel(self.n_jobs)
             fits = parallel(delayed(_fit_and_score)(one, X) for one in copies)
@@ -361,6 +362,7 @@ or (n_samples, height, width, channels)
                 if not scores or (not interrupted and score > max(scores)):
                     self._become(fitted)
                     reason = its_reason
+                del fitted
                 if interrupted:
                     raise KeyboardInterrupt
                 scores.append(score)
@@ -867,13 +869,14 @@ def _fit_and_score(one: DeepClusterer, X) -> tuple[DeepClusterer, str, float | N
 
     The score is None if the fit was interrupted.
     """
+    reason = ""
     try:
         reason = one._fit_once(X, None)
+        score = one._init_score(X)
     except KeyboardInterrupt:
         if not hasattr(one, "cluster_centers_"):
             raise
-        return one, "", None
-    score = one._init_score(X)
+        return one, reason, None
     for name in one._given:  # not back from a process
         one.__dict__.pop(name, None)
     return one, reason, score if math.isfinite(score) else -math.inf

@@ -53,6 +53,14 @@ def test_compare_refuses(monkeypatch):
         compare([], X)
     with pytest.raises(ValueError, match="There is no scorer 'dunn'"):
         compare([KMeans(2)], X, scoring=["dunn"])
+    for taken in ("ACC", "rank", "seconds"):
+        with pytest.raises(ValueError, match="are columns of the result"):
+            compare([KMeans(2)], X, scoring={taken: lambda estimator, X: 0.0})
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        compare([KMeans(2)], X, y=[0, 1])
+    unknown = {"odd": lambda estimator, X: np.nan if estimator.n_clusters == 2 else 0}
+    table = compare([KMeans(2), KMeans(3)], X, scoring=unknown)
+    assert table.index.tolist() == ["KMeans-2", "KMeans-1"]
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"skdeepcluster\[table\]"):
         compare([KMeans(2)], X)

@@ -4,10 +4,12 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
 from sklearn.datasets import load_iris, make_blobs
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.impute import SimpleImputer
 from sklearn.metrics import davies_bouldin_score, silhouette_score
 from sklearn.model_selection import (
     GridSearchCV,
@@ -19,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skdeepcluster import DCCS
+from skdeepcluster.engine import ResumableCheckpoint
 from skdeepcluster.metrics import (
     InternalScorer,
     StabilityScorer,
@@ -158,9 +161,35 @@ def test_too_few_clusters_are_worst_and_say_why(labels, name):
     assert worst < get_scorer(name)(Fixed([0, 0, 0, 1, 1, 1]), X)
 
 
-def test_one_stable_cluster_is_no_success(four):
-    with pytest.warns(UserWarning, match="stability is not defined for 1 cluster"):
-        assert stability_scorer(KMeans(1).fit(four), four) == 0
+@pytest.mark.parametrize("kind", ["agreement", "prediction_strength"])
+@pytest.mark.parametrize("labels", [np.zeros(200), np.arange(200)])
+def test_clusters_that_are_stable_by_definition_are_no_success(kind, labels, four):
+    with pytest.warns(UserWarning, match="stability is not defined for (1|200) clus"):
+        worst = StabilityScorer(kind)(Fixed(labels), four)
+    assert worst == (-0.5 if kind == "agreement" else 0)
+    # A copy that collapses is not stable either.
+    assert _prediction_strength([0] * 9, [0] * 9) == 0
+    assert _prediction_strength([0, 1] * 9, [0] * 18) == 0
+
+
+def test_parts_too_small_for_the_clusters_are_worst():
+    X = np.random.default_rng(0).normal(size=(8, 2))
+    with pytest.warns(UserWarning, match="a part of X, which is refused"):
+        assert stability_scorer(KMeans(7, n_init=1).fit(X), X) == -0.5
+
+
+def test_limits_of_the_indices():
+    """Clusters around one centre are worst, points are best, whatever the unit."""
+    X = np.array([[-1.0, 0], [1, 0], [0, -1], [0, 1]])
+    for unit in (1, 1e-10):
+        for name in NAMES[:3]:
+            with pytest.warns(UserWarning, match="around one and the same centre"):
+                worst = get_scorer(name)(Fixed([0, 0, 1, 1]), unit * X)
+            assert worst == (-1 if name == "silhouette" else 0)
+    points = np.eye(4).repeat(5, 0)
+    for name in NAMES[:3]:
+        best = get_scorer(name)(Fixed(np.arange(20) // 5), points)
+        assert best > get_scorer(name)(Fixed(np.arange(20) // 10), points)
 
 
 def test_prediction_strength_equals_its_definition():
@@ -194,8 +223,47 @@ def test_scores_of_what_is_not_numbers():
     )
     pipeline.fit(frame[["colour"]])
     assert silhouette_scorer(pipeline, frame[["colour"]]) > 0.9
-    with pytest.raises(TypeError, match="does not hold numbers"):
+    with pytest.raises(TypeError, match="does not hold finite numbers"):
         silhouette_scorer(Fixed(np.arange(60) % 3), frame[["colour"]])
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda frame: frame,
+        lambda frame: frame.astype({"b": bool}),
+        lambda frame: frame.convert_dtypes(),
+        lambda frame: frame.to_numpy().astype(object),
+        lambda frame: frame.to_numpy().astype(">f8"),
+        lambda frame: sparse.coo_array(frame.to_numpy()),
+    ],
+)
+def test_numbers_in_every_form(made):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(60, 2)), columns=["a", "b"])
+    frame["b"] = (frame["b"] > 0).astype(float)
+    labels = rng.integers(0, 3, 60)
+    expected = silhouette_scorer(Fixed(labels), frame.to_numpy())
+    assert silhouette_scorer(Fixed(labels), made(frame)) == pytest.approx(expected)
+
+
+def test_gaps_are_left_to_the_pipeline(four):
+    four[3, 0] = np.nan
+    pipeline = make_pipeline(SimpleImputer(), KMeans(4, n_init=3, random_state=0))
+    search = GridSearchCV(
+        pipeline, {"kmeans__n_clusters": [2, 4]}, scoring=silhouette_scorer, cv=3
+    ).fit(four)
+    assert search.best_params_ == {"kmeans__n_clusters": 4}
+    with pytest.raises(TypeError, match="does not hold finite numbers"):
+        silhouette_scorer(Fixed(np.arange(200) % 2), four)
+
+
+def test_copies_leave_checkpoints_alone(blobs, tmp_path):
+    keep = ResumableCheckpoint(tmp_path / "fit.ckpt")
+    model = DCCS(3, **QUICK, callbacks=[keep]).fit(blobs)
+    before = (tmp_path / "fit.ckpt").read_bytes()
+    assert -0.5 <= StabilityScorer(n_repeats=1)(model, blobs) <= 1
+    assert (tmp_path / "fit.ckpt").read_bytes() == before
 
 
 def test_information_and_mistakes(blobs):
@@ -216,6 +284,13 @@ def test_information_and_mistakes(blobs):
         InternalScorer("silhouette", "latent")
     with pytest.raises(ValueError, match="kind must be"):
         StabilityScorer("luck")
+    for wrong in ({"n_repeats": 0}, {"share": 2}, {"random_state": None}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            StabilityScorer(**wrong)
+    with pytest.raises(ValueError, match="sample_size"):
+        InternalScorer("silhouette", sample_size=None)
+    with pytest.raises(TypeError, match="has no score"):
+        get_scorer("own")(Fixed(), blobs)
     for name in [*NAMES, "information", "own"]:
         assert repr(pickle.loads(pickle.dumps(get_scorer(name)))) == repr(
             get_scorer(name)

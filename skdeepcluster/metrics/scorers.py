@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from sklearn.metrics import (
 )
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import _safe_indexing, check_array
 
 from skdeepcluster.metrics.internal import cluster_information
 from skdeepcluster.networks.scaling import Scaling
@@ -51,8 +52,9 @@ class InternalScorer:
     space : {"reference", "input", "embedding"}, default="reference"
         Where distances are measured. "reference": at most 50 principal components of
         X, scaled as the estimators scale it ("auto"); the same for every estimator.
-        "input": X as it is. (For both: if X does not hold numbers, what the steps of a
-        pipeline make of it.) "embedding": what ``transform`` gives. Each model has its
+        "input": X as it is. (For both: if X does not hold finite numbers, what the
+        steps of a pipeline make of it; then pipelines with other steps are in another
+        space.) "embedding": what ``transform`` gives. Each model has its
         own, in which it looks good: scores in embeddings of different models, also
         of different hyperparameters, are **not comparable**.
     sample_size : int, default=2000
@@ -61,7 +63,7 @@ class InternalScorer:
     Raises
     ------
     ValueError
-        If there is no such index or space.
+        If there is no such index or space, or `sample_size` is not valid.
 
     Examples
     --------
@@ -81,29 +83,46 @@ class InternalScorer:
     """
 
     def __init__(self, index: str, space: str = "reference", sample_size: int = 2_000):
+        self.index = index
+        self.space = space
+        self.sample_size = sample_size
         if index not in _INDICES:
             raise ValueError(f"index must be one of {[*_INDICES]}; got {index!r}.")
         if space not in _SPACES:
             raise ValueError(f"space must be one of {[*_SPACES]}; got {space!r}.")
-        self.index = index
-        self.space = space
-        self.sample_size = sample_size
+        if not isinstance(sample_size, Integral) or sample_size < 2:
+            raise ValueError(
+                f"sample_size must be an integer from 2 on; got {sample_size!r}."
+            )
 
     def __repr__(self) -> str:
-        return f"InternalScorer({self.index!r}, space={self.space!r})"
+        return (
+            f"InternalScorer({self.index!r}, space={self.space!r}, "
+            f"sample_size={self.sample_size})"
+        )
 
     def __call__(self, estimator, X, y=None) -> float:
         """Score of a fitted estimator on X."""
         index, score, worst = _INDICES[self.index]
+        X = _indexable(X)
         rows = np.arange(_n_rows(X))
         labels = labels_of(estimator, X)
         if len(rows) > self.sample_size:
             rows = np.random.RandomState(0).permutation(rows)[: self.sample_size]
             X, labels = _safe_indexing(X, rows), labels[rows]
-        n_clusters = len(np.unique(labels))
-        if not 1 < n_clusters < len(labels):
-            return _worst(worst, self.index, n_clusters, len(labels))
-        return score(index(self._place(estimator, X), labels))
+        too_few = _too_few(labels)
+        if too_few:
+            return _worst(worst, self.index, too_few)
+        X = self._place(estimator, X)
+        # The indices do not depend on the unit, but some of their limits do.
+        X = (X - X.mean(0)) / (X.std() or 1)
+        _, inverse = np.unique(labels, return_inverse=True)
+        centres = np.stack([X[inverse == c].mean(0) for c in range(inverse.max() + 1)])
+        if np.ptp(centres, axis=0).max() < 1e-6:
+            return _worst(worst, self.index, "clusters around one and the same centre")
+        if self.index == "calinski_harabasz" and np.allclose(X, centres[inverse]):
+            return float(np.finfo(np.float32).max)  # points; scikit-learn has 1
+        return score(index(X, labels))
 
     def _place(self, estimator, X) -> np.ndarray:
         """Return the rows in the space, of shape (n_samples, n_dimensions)."""
@@ -114,19 +133,24 @@ class InternalScorer:
         X = _numbers(estimator, X)
         if self.space == "reference":
             return _reference_space(X)
-        return X.reshape(len(X), -1)
+        return X.reshape(len(X), -1).astype(np.float64)
 
 
 def _numbers(estimator, X) -> np.ndarray:
-    """X as numbers; of texts and the like, what a pipeline makes of them."""
-    for _ in range(2):
-        array = X.toarray() if sparse.issparse(X) else np.asarray(X)
-        if array.dtype.kind in "biuf":
-            return array
-        if not isinstance(estimator, Pipeline):
-            break
-        X = estimator[:-1].transform(X)
-    raise TypeError("X does not hold numbers, nor does what a pipeline makes of it.")
+    """X as finite numbers; where it is none, what a pipeline makes of it."""
+    try:
+        return _array(X)
+    except (TypeError, ValueError) as error:
+        if not isinstance(estimator, Pipeline) or len(estimator) == 1:
+            raise TypeError(f"X does not hold finite numbers: {error}") from error
+    return _array(estimator[:-1].transform(X))
+
+
+def _array(X) -> np.ndarray:
+    """Check and copy; dense, in the machine's byte order."""
+    X = check_array(X, accept_sparse="csr", allow_nd=True, ensure_2d=False)
+    X = X.toarray() if sparse.issparse(X) else X
+    return X.astype(X.dtype.newbyteorder("="))
 
 
 def _reference_space(X: np.ndarray, n_components: int = 50) -> np.ndarray:
@@ -158,7 +182,13 @@ class StabilityScorer:
     n_repeats : int, default=3
     share : float, default=0.8
         Part of X that a copy is fitted to, for "agreement".
-    random_state : int, RandomState instance or None, default=0
+    random_state : int, default=0
+        Of the parts and of the seeds, the same for every estimator.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not valid.
 
     References
     ----------
@@ -171,26 +201,42 @@ class StabilityScorer:
             raise ValueError(
                 f"kind must be 'agreement' or 'prediction_strength'; got {kind!r}."
             )
+        if not isinstance(n_repeats, Integral) or n_repeats < 1:
+            raise ValueError(
+                f"n_repeats must be an integer from 1 on; got {n_repeats!r}."
+            )
+        if not isinstance(share, Real) or not 0 < share <= 1:
+            raise ValueError(f"share must be above 0 and at most 1; got {share!r}.")
+        if not isinstance(random_state, Integral):
+            raise ValueError(f"random_state must be an integer; got {random_state!r}.")
         self.kind = kind
         self.n_repeats = n_repeats
         self.share = share
         self.random_state = random_state
 
     def __repr__(self) -> str:
-        return f"StabilityScorer({self.kind!r}, n_repeats={self.n_repeats})"
+        return (
+            f"StabilityScorer({self.kind!r}, n_repeats={self.n_repeats}, "
+            f"share={self.share}, random_state={self.random_state})"
+        )
 
     def __call__(self, estimator, X, y=None) -> float:
         """Score of a fitted estimator on X."""
+        X = _indexable(X)
         labels = labels_of(estimator, X)
-        n_clusters = len(np.unique(labels))
-        if n_clusters < 2:
-            # It would be perfectly stable.
-            return _worst(0.0, "stability", n_clusters, len(labels))
-        rng = check_random_state(self.random_state)
-        one = self._agreement if self.kind == "agreement" else self._strength
-        return float(
-            np.mean([one(estimator, X, labels, rng) for _ in range(self.n_repeats)])
-        )
+        agreement = self.kind == "agreement"
+        worst = -0.5 if agreement else 0.0
+        # One cluster, or a cluster per sample, would be perfectly stable.
+        too_few = _too_few(labels)
+        if too_few:
+            return _worst(worst, "stability", too_few)
+        rng = np.random.RandomState(self.random_state)
+        one = self._agreement if agreement else self._strength
+        try:
+            scores = [one(estimator, X, labels, rng) for _ in range(self.n_repeats)]
+        except _CannotFit as error:
+            return _worst(worst, "stability", f"a part of X, which is refused: {error}")
+        return float(np.mean(scores))
 
     def _agreement(self, estimator, X, labels, rng):
         rows = rng.permutation(len(labels))[: round(self.share * len(labels))]
@@ -218,6 +264,8 @@ class StabilityScorer:
 def _prediction_strength(own, other) -> float:
     """Lowest share, over the own clusters, of pairs that the others hold together."""
     table = contingency_matrix(own, other)
+    if min(table.shape) < 2:
+        return 0.0  # all in one cluster hold together, which says nothing
     sizes = table.sum(1)
     together, pairs = comb(table, 2).sum(1), comb(sizes, 2)
     shares = together[sizes > 1] / pairs[sizes > 1]
@@ -263,7 +311,14 @@ def own_scorer(estimator, X, y=None) -> float:
     Returns
     -------
     float
+
+    Raises
+    ------
+    TypeError
+        If the estimator has no ``score``.
     """
+    if not hasattr(estimator, "score"):
+        raise TypeError(f"{estimator!r} has no score.")
     return float(estimator.score(X))
 
 
@@ -305,7 +360,7 @@ def get_scorer(name: str) -> Callable:
     --------
     >>> from skdeepcluster.metrics import get_scorer
     >>> get_scorer("silhouette")
-    InternalScorer('silhouette', space='reference')
+    InternalScorer('silhouette', space='reference', sample_size=2000)
     """
     if name not in _SCORERS:
         raise ValueError(f"There is no scorer {name!r}; there are {[*_SCORERS]}.")
@@ -321,7 +376,8 @@ def labels_of(estimator, X) -> np.ndarray:
     Raises
     ------
     TypeError
-        If it has neither, or has labels of other data.
+        If it has neither, or labels of another number of rows. (That as many labels
+        are those of X, for an estimator without ``predict``, is taken on trust.)
     """
     if hasattr(estimator, "predict"):
         return np.asarray(estimator.predict(X))
@@ -343,17 +399,37 @@ def _refitted(estimator, X, rng):
         for name in sorted(other.get_params())
         if name == "random_state" or name.endswith("__random_state")
     }
-    return other.set_params(**seeds).fit(X)
+    # No user's callbacks: a checkpoint would be that of another fit.
+    none = {name: None for name in other.get_params() if name.endswith("callbacks")}
+    try:
+        return other.set_params(**seeds, **none).fit(X)
+    except ValueError as error:
+        raise _CannotFit(error) from error
+
+
+class _CannotFit(Exception):
+    """A part of the data is refused, such as one with fewer rows than clusters."""
+
+
+def _indexable(X):
+    return X.tocsr() if sparse.issparse(X) else X
 
 
 def _n_rows(X) -> int:
     return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
-def _worst(value: float, name: str, n_clusters: int, n_samples: int) -> float:
+def _too_few(labels: np.ndarray) -> str:
+    """Say so, if there is only one cluster, or none has two samples."""
+    n_clusters = len(np.unique(labels))
+    if 1 < n_clusters < len(labels):
+        return ""
+    return f"{n_clusters} cluster{'s' * (n_clusters != 1)} of {len(labels)} samples"
+
+
+def _worst(value: float, name: str, of: str) -> float:
     warnings.warn(
-        f"{name} is not defined for {n_clusters} cluster{'s' * (n_clusters != 1)} of "
-        f"{n_samples} samples; its worst value, {value:g}, is returned.",
+        f"{name} is not defined for {of}; its worst value, {value:g}, is returned.",
         UserWarning,
         stacklevel=3,
     )

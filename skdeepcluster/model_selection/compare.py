@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.base import clone
+from sklearn.utils import check_consistent_length
 
 from skdeepcluster.metrics import external_scores, get_scorer
 from skdeepcluster.metrics.scorers import labels_of
+
+_COLUMNS = {"rank", "n_clusters", "seconds", "estimator", "ACC", "NMI", "ARI"}
 
 
 def compare(
@@ -52,7 +55,8 @@ def compare(
     ImportError
         If pandas is not installed (extra ``table``).
     ValueError
-        If there are no estimators, or there is no scorer of a name.
+        If there are no estimators, there is no scorer of a name, a scorer is named like
+        another column, or X and y differ in length.
 
     Examples
     --------
@@ -73,11 +77,18 @@ def compare(
         raise ImportError(
             "compare gives a pandas.DataFrame: pip install 'skdeepcluster[table]'"
         ) from error
+    if isinstance(scoring, str):
+        scoring = [scoring]
     if not isinstance(scoring, Mapping):
         scoring = {name: get_scorer(name) for name in scoring}
     named = estimators if isinstance(estimators, Mapping) else _named(estimators)
     if not named or not scoring:
         raise ValueError("compare needs at least one estimator and one scorer.")
+    taken = sorted(_COLUMNS & set(scoring))
+    if taken:
+        raise ValueError(f"{taken} are columns of the result; name scorers otherwise.")
+    if y is not None:
+        check_consistent_length(X, y)
     rows = []
     for estimator in named.values():
         started = time.perf_counter()
@@ -90,7 +101,8 @@ def compare(
             row |= external_scores(y, labels)
         rows.append({**row, "estimator": fitted})
     table = pd.DataFrame(rows, index=list(named))
-    ranks = [rankdata(-table[name]) for name in scoring]
+    # A score that is not a number is worse than any; rounding does not decide.
+    ranks = [rankdata(-table[name].fillna(-np.inf).round(9)) for name in scoring]
     table.insert(0, "rank", np.mean(ranks, axis=0))
     return table.sort_values("rank", kind="stable")
 
