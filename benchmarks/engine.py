@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.in_turn import ratio_of
 from skdeepcluster.engine import Net, make_batches, threads_for
 from skdeepcluster.networks import Scaling
 
@@ -89,20 +88,6 @@ def compare(rounds: int = 16) -> str:
         with threads_for(work):
             threads = torch.get_num_threads()
             trainers = _bare(X, n_steps), _engine(X, n_steps)
-            times = np.array(
-                [[_seconds(t) for t in trainers] for _ in range(rounds + 1)]
-            )
-        times = times[1:]  # the first round warms up
-        ratios = times[:, 1] / times[:, 0]
-        bare, engine = np.median(times, 0) / n_steps * 1e3
-        lines.append(
-            f"| {name} | {threads} | {bare:.3f} | {engine:.3f} | "
-            f"{np.median(ratios):.3f} ({ratios.min():.3f}-{ratios.max():.3f}) |"
-        )
+            cells = ratio_of(*trainers, rounds, n_steps)
+        lines.append(f"| {name} | {threads} | {cells}")
     return "\n".join(lines)
-
-
-def _seconds(train) -> float:
-    started = time.perf_counter()
-    train()
-    return time.perf_counter() - started

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch.autograd import grad
 from torch.nn import functional as F
 
+from benchmarks.in_turn import ratio_of
 from benchmarks.phases import started
 from skdeepcluster.engine import NeighbourDistance, threads_for
 from skdeepcluster.methods import METHODS
@@ -276,19 +275,6 @@ def bare_loop(method, model, networks, data, step):
     return _simi(networks, x_of, n_noise, clusters)
 
 
-def _in_turn(one: Callable, other: Callable, rounds: int) -> np.ndarray:
-    """Seconds of the two, of shape (rounds, 2)."""
-    times = []
-    for _ in range(rounds + 1):
-        row = []
-        for train in (one, other):
-            begun = time.perf_counter()
-            train()
-            row.append(time.perf_counter() - begun)
-        times.append(row)
-    return np.array(times[1:])  # the first round warms up
-
-
 def compare(rounds: int = 15, sizes=tuple(_SIZES)) -> str:
     """Make steps in turn, bare and in the method; the ratio round by round."""
     lines = [
@@ -315,15 +301,11 @@ def compare(rounds: int = 15, sizes=tuple(_SIZES)) -> str:
             plan["n_steps"] = plan["steps_per_epoch"] = _STEPS
             with threads_for(net.work_of_a_pass):
                 threads = torch.get_num_threads()
-                times = _in_turn(
+                cells = ratio_of(
                     lambda bare=bare: [bare() for _ in range(_STEPS)],
                     lambda: net.run(step, **plan),  # noqa: B023 (called in its round)
                     rounds,
+                    _STEPS,
                 )
-            ratios = times[:, 1] / times[:, 0]
-            theirs, ours = np.median(times, 0) / _STEPS * 1e3
-            lines.append(
-                f"| {method} | {size} | {threads} | {theirs:.2f} | {ours:.2f} | "
-                f"{np.median(ratios):.3f} ({ratios.min():.3f}-{ratios.max():.3f}) |"
-            )
+            lines.append(f"| {method} | {size} | {threads} | {cells}")
     return "\n".join(lines)
