@@ -1,9 +1,11 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from skdeepcluster.engine import Batches, ResidentBatches
 from skdeepcluster.networks import (
     ConvEncoder,
     CustomEncoder,
@@ -13,6 +15,7 @@ from skdeepcluster.networks import (
     MLPEncoder,
     PlainEncoder,
     ResidualEncoder,
+    Scaling,
     dcgan,
     ghost_batches,
     xavier_normal_,
@@ -218,6 +221,20 @@ def test_uniform_initialisation_reaches_transposed_convolutions():
     assert torch.equal(weight, same) and not torch.equal(weight, other)
     limit = (6 / ((64 + 1) * 9)) ** 0.5
     assert 0.95 * limit < weight.abs().max().item() <= limit
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", [Batches, ResidentBatches])
+def test_read_only_rows_are_read_without_a_warning(kind):
+    X = np.arange(12, dtype=np.uint8).reshape(6, 2)
+    X.flags.writeable = False
+    cpu = torch.device("cpu")
+    scaling = Scaling.fit(X, None)
+    batches = kind(X, 3, scaling, torch.Generator().manual_seed(0), cpu)
+    rows = torch.cat(list(batches.in_order(4)))
+    np.testing.assert_array_equal(rows.numpy(), X)
+    assert batches.draw().shape == (3, 2)
+    np.testing.assert_array_equal(scaling.centre(X).numpy(), X)
 
 
 def test_ghost_batches_equal_passes_one_after_the_other():

@@ -122,8 +122,6 @@ class Batches:
     def in_order(self, size: int) -> Iterator[torch.Tensor]:
         """Yield all rows, `size` at a time, scaled, on the device."""
         for rows in chunks(self._X, size):
-            # A copy: the array may be a file mapped for reading.
-            rows = np.array(rows)
             yield self.scaling(self.scaling.centre(rows).to(self.device))
 
     def draw(self) -> torch.Tensor:
@@ -153,12 +151,12 @@ class ResidentBatches(Batches):
     """
 
     def _take(self, X: np.ndarray) -> None:
-        first = self.scaling.centre(np.array(X[:1]))
+        first = self.scaling.centre(X[:1])
         self._data = first.new_empty(X.shape, device=self.device)
         block = max(1, 2**24 // first.nbytes)
         rows = zip(self._data.split(block), chunks(X, block), strict=True)
         for there, here in rows:
-            there.copy_(self.scaling.centre(np.array(here)))
+            there.copy_(self.scaling.centre(here))
         self._index = torch.arange(self.n_samples, device=self.device)
         self._start = torch.zeros((), dtype=torch.int64, device=self.device)
 

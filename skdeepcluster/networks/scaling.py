@@ -100,7 +100,8 @@ class Scaling(nn.Module):
     def centre(self, rows: np.ndarray) -> torch.Tensor:
         """Make a tensor of raw rows, in the host's memory."""
         if rows.dtype.kind in "iub" and rows.dtype.itemsize <= 2:
-            return torch.from_numpy(rows)
+            # A copy where it is read-only, such as a file mapped for reading.
+            return torch.from_numpy(np.require(rows, requirements="W"))
         if rows.dtype == np.float32:
             return torch.from_numpy(rows - self._shift32)
         return torch.from_numpy((rows - self._shift).astype(np.float32))
