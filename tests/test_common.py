@@ -10,6 +10,7 @@ from skdeepcluster import (
     SIMIClusterGAN,
     VariationalClustering,
 )
+from skdeepcluster.methods import METHODS
 from tests.conftest import QUICK, QUICK_AUG, QUICK_SIMI, QUICK_UDC, QUICK_VC
 
 # Trained for real: check_clustering passes because it clusters.
@@ -20,6 +21,7 @@ ESTIMATORS = [
     VariationalClustering(**{**QUICK_VC, "max_epochs": 100}),
     AugmentedGANClustering(**{**QUICK_AUG, "max_epochs": 150}),
 ]
+assert {type(estimator) for estimator in ESTIMATORS} == set(METHODS.values())
 DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]
 
 

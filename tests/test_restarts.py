@@ -63,7 +63,9 @@ def test_the_best_of_independent_fits_is_kept(model, table):
 
 def test_processes_give_what_turns_give(table):
     turns = several(MODELS[0]).fit(table)
-    both = several(MODELS[0], n_jobs=2).fit(table)
+    here = Seeds()
+    both = several(MODELS[0], n_jobs=2, callbacks=[here]).fit(table)
+    assert here.seen == []  # copies were called, elsewhere
     np.testing.assert_allclose(both.init_scores_, turns.init_scores_, rtol=1e-5)
     np.testing.assert_array_equal(both.labels_, turns.labels_)
 

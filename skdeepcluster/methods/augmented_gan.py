@@ -117,9 +117,9 @@ class AugmentedGANClustering(DeepClusterer):
         The same for the heads with `n_over_clusters` outputs.
     init_std : float, "fan-in" or "auto", default="auto"
         Standard deviation of the first weights of trunk and heads. "fan-in": one over
-        the root of a layer's inputs. "auto": for features of
-        images from a GAN as published, 1e-2, or 1e-3 for sides of 32 to 47 pixels (its
-        CIFAR); else "fan-in".
+        the root of a layer's inputs. "auto": for features of images from a GAN as
+        published, 1e-2, or 1e-3 for sides of 32 to 47 pixels (its CIFAR); else
+        "fan-in".
     crop : int or "auto", default="auto"
         Pixels cut off at each border of images before the GAN sees them. "auto": 2 for
         grey images of 28 x 28, which leaves the 24 x 24 published for MNIST, else 0.

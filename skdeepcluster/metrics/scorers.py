@@ -26,6 +26,7 @@ from sklearn.metrics import (
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils.validation import _num_samples
 
 from skdeepcluster.metrics.internal import cluster_information
 from skdeepcluster.networks.scaling import Scaling
@@ -54,9 +55,9 @@ class InternalScorer:
         X, scaled as the estimators scale it ("auto"); the same for every estimator.
         "input": X as it is. (For both: if X does not hold finite numbers, what the
         steps of a pipeline make of it; then pipelines with other steps are in another
-        space.) "embedding": what ``transform`` gives. Each model has its
-        own, in which it looks good: scores in embeddings of different models, also
-        of different hyperparameters, are **not comparable**.
+        space.) "embedding": what ``transform`` gives. Each model has its own, in which
+        it looks good: scores in embeddings of different models, also of different
+        hyperparameters, are **not comparable**.
     sample_size : int, default=2000
         Rows of X that are looked at, drawn at random, always the same.
 
@@ -105,7 +106,7 @@ class InternalScorer:
         """Score of a fitted estimator on X."""
         index, score, worst = _INDICES[self.index]
         X = _indexable(X)
-        rows = np.arange(_n_rows(X))
+        rows = np.arange(_num_samples(X))
         labels = labels_of(estimator, X)
         if len(rows) > self.sample_size:
             rows = np.random.RandomState(0).permutation(rows)[: self.sample_size]
@@ -249,9 +250,7 @@ class StabilityScorer:
         if not hasattr(estimator, "predict"):
             raise TypeError(f"{estimator!r} has no predict, which this score needs.")
         order = rng.permutation(len(labels))
-        parts = [
-            _safe_indexing(X, rows) for rows in np.array_split(order, 2) if len(rows)
-        ]
+        parts = [_safe_indexing(X, rows) for rows in np.array_split(order, 2)]
         models = [_refitted(estimator, part, rng) for part in parts]
         return np.mean(
             [
@@ -383,7 +382,7 @@ def labels_of(estimator, X) -> np.ndarray:
         return np.asarray(estimator.predict(X))
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     labels = getattr(last, "labels_", None)
-    if labels is None or len(labels) != _n_rows(X):
+    if labels is None or len(labels) != _num_samples(X):
         raise TypeError(
             f"{estimator!r} has no predict, and no labels_ of this X: score it on the "
             "data that it was fitted to (cv=FullData())."
@@ -413,10 +412,6 @@ class _CannotFit(Exception):
 
 def _indexable(X):
     return X.tocsr() if sparse.issparse(X) else X
-
-
-def _n_rows(X) -> int:
-    return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
 def _too_few(labels: np.ndarray) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from sklearn.utils.validation import _num_samples
 
 
 class FullData:
@@ -48,5 +49,5 @@ class FullData:
         ------
         fit, score : ndarray of shape (n_samples,)
         """
-        n = X.shape[0] if hasattr(X, "shape") else len(X)
-        yield np.arange(n), np.arange(n)
+        rows = np.arange(_num_samples(X))
+        yield rows, rows.copy()
