@@ -85,7 +85,7 @@ def compare(rounds: int = 16) -> str:
         X = np.random.default_rng(0).normal(size=(10_000, sizes[0])).astype(np.float32)
         n_steps = 390 if sizes[0] < 100 else 39
         work = _BATCH * sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
-        with threads_for(work):
+        with threads_for(work, torch.device("cpu")):
             threads = torch.get_num_threads()
             trainers = _bare(X, n_steps), _engine(X, n_steps)
             cells = ratio_of(*trainers, rounds, n_steps)

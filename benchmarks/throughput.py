@@ -299,7 +299,7 @@ def compare(rounds: int = 15, sizes=tuple(_SIZES)) -> str:
             bare = bare_loop(method, model, networks, data, step)
             del net.run  # the true one
             plan["n_steps"] = plan["steps_per_epoch"] = _STEPS
-            with threads_for(net.work_of_a_pass):
+            with threads_for(net.work_of_a_pass, net.device):
                 threads = torch.get_num_threads()
                 cells = ratio_of(
                     lambda bare=bare: [bare() for _ in range(_STEPS)],

@@ -30,6 +30,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 from torch import nn
 
 from skdeepcluster.engine import (
+    SIDE_BY_SIDE,
     Convergence,
     FitStopped,
     Net,
@@ -38,7 +39,10 @@ from skdeepcluster.engine import (
     make_batches,
     one_training_at_a_time,
     resolve_device,
+    resolve_graph,
+    resolve_precision,
     seeded,
+    side_by_side,
 )
 from skdeepcluster.engine.callbacks import (
     CallbackSupportMixin,
@@ -51,6 +55,9 @@ from skdeepcluster.networks import CustomEncoder, Scaling, xavier_normal_
 # Kept as they are given; anything else becomes the first.
 _DTYPES = [np.float32, np.float64, np.uint8, np.bool_]
 _DTYPES += [np.int8, np.int16, np.int32, np.int64, np.uint16, np.uint32, np.uint64]
+
+# Fits that share a GPU unless `n_jobs` says otherwise; each has a copy of the data.
+_SIDE_BY_SIDE = 8
 
 # Samples whose assignments are followed through the training.
 _FOLLOWED = 1_000
@@ -108,6 +115,9 @@ class DeepClusterer(
             None,
         ],
         "device": [str, torch.device],
+        "graph": ["boolean", StrOptions({"auto"})],
+        "precision": [StrOptions({"auto", "float32", "tf32", "bf16"})],
+        "compile": ["boolean", dict],
         "callbacks": [list, tuple, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -293,7 +303,7 @@ or (n_samples, height, width, channels)
 
     def _fit_once(self, X, y) -> str:
         """Fit; return what is to be warned of."""
-        device, seed = resolve_device(self.device), self._seed()
+        device, seed = self._device(), self._seed()
         with one_training_at_a_time(), seeded(seed, device):
             given = X
             X, self._description, networks = self._accept(X)
@@ -338,9 +348,9 @@ or (n_samples, height, width, channels)
 
     def _fit_best(self, X, y) -> str:
         """Fit copies from independent seeds and become the best one of them."""
-        first = self._seed()
+        device, first = self._device(), self._seed()
         seeds = check_random_state(first).randint(2**31 - 1, size=self.n_init)
-        with one_training_at_a_time(), seeded(first, resolve_device(self.device)):
+        with one_training_at_a_time(), seeded(first, device):
             self._accept(X)
         copies = [self._copy(i, int(seed)) for i, seed in enumerate(seeds)]
         if hasattr(self, "_init_callback_context"):
@@ -348,7 +358,12 @@ or (n_samples, height, width, channels)
             context = self._init_callback_context()
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         fits: Iterable
-        if effective_n_jobs(self.n_jobs) == 1:
+        if device.type in SIDE_BY_SIDE:
+            n = min(_SIDE_BY_SIDE, self.n_init)
+            n = n if self.n_jobs is None else effective_n_jobs(self.n_jobs)
+            calls = [functools.partial(_fit_and_score, one, X) for one in copies]
+            fits = side_by_side(calls, n, device)
+        elif effective_n_jobs(self.n_jobs) == 1:
             # Each is let go once it is worse than another.
             fits = (_fit_and_score(copies.pop(0), X) for _ in seeds)
         else:
@@ -403,6 +418,13 @@ or (n_samples, height, width, channels)
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_model")
 
+    def _device(self) -> torch.device:
+        """Device to train on, once all that depends on it is known to be possible."""
+        device = resolve_device(self.device)
+        resolve_graph(self.graph, device)
+        resolve_precision(self.precision, device)
+        return device
+
     def _seed(self) -> int:
         """Draw a seed; without a random_state, one that leaves numpy's state alone."""
         if self.random_state is None:
@@ -444,6 +466,9 @@ or (n_samples, height, width, channels)
             device=device,
             callbacks=self._all_callbacks(X),
             verbose=int(self.verbose),
+            graph=resolve_graph(self.graph, device),
+            precision=resolve_precision(self.precision, device),
+            compile=self.compile,
         )
         net.identity = self._identity(X, device, seed)
         net.initialize()
@@ -460,6 +485,7 @@ or (n_samples, height, width, channels)
     def _identity(self, X: np.ndarray, device: torch.device, seed: int) -> str:
         """Digest of what the course of a fit depends on: parameters, data, seed."""
         apart = ["callbacks", "verbose", "device", "random_state", "n_init", "n_jobs"]
+        apart += ["graph", "compile"]  # the same course, but for rounding
         params = {
             name: _name_of(value)
             for name, value in self.get_params(deep=False).items()

@@ -12,7 +12,9 @@ _PARTS = {
     n_jobs : int, default=None
         Processes that they are spread over, each with a share of the threads; None is
         one, unless joblib's context says otherwise. Callbacks then are copies; those of
-        scikit-learn (`set_callbacks`) see several fits as one task, without epochs.
+        scikit-learn (`set_callbacks`) see several fits as one task, without epochs. On
+        a GPU, fits that are trained at once, side by side in one process; None is up to
+        eight, each with a copy of the data.
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of images given as rows.
     scale : {"auto", "standard", "common", "minmax"} or None, default="auto"
@@ -27,6 +29,22 @@ _PARTS = {
         What `transform` gives.
     device : str or torch.device, default="auto"
         "auto": cuda, mps or cpu, the first that there is.
+    graph : bool or "auto", default="auto"
+        Capture a whole iteration as one CUDA graph and replay it: the same results
+        within rounding, without the processor's part in each. "auto": where the device
+        is a CUDA one. Where it cannot be captured (a callback that wants every batch,
+        data that do not fit on the device, an encoder or augmentation that asks the
+        device for a number) iterations are made one by one, and the logger
+        ``skdeepcluster`` says why, at level INFO.
+    precision : {"auto", "float32", "tf32", "bf16"}, default="auto"
+        Of the networks' matrix products and convolutions in training: tf32 rounds
+        float32's factors (CUDA only), bf16 is ``torch.autocast``. "auto": tf32 on a
+        CUDA device, else float32. Critics with a gradient penalty, penalties and losses
+        stay in float32, and so does prediction. Torch's own settings are put back.
+    compile : bool or dict, default=False
+        Pass the networks, but for critics with a gradient penalty, through
+        ``torch.compile`` in training; a dict holds its arguments. The first iterations
+        then take seconds to minutes.
     callbacks : list of skorch callbacks, default=None
         Called as in any skorch training.
     random_state : int, RandomState instance or None, default=None

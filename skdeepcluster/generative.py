@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted, check_random_state
-from torch.nn.functional import one_hot
 
 from skdeepcluster.engine import Draws
 
@@ -25,7 +24,16 @@ def prior_edges(prior: Any, n_clusters: int, device: torch.device) -> torch.Tens
 def draw_categories(n: int, edges: torch.Tensor, draws: Draws) -> torch.Tensor:
     """One-hot categories of shape (n, n_clusters) with these proportions."""
     category = torch.bucketize(draws.rand(n), edges, right=True)
-    return one_hot(category, len(edges) + 1).to(torch.float32)
+    return one_hot(category, len(edges) + 1)
+
+
+def one_hot(category: torch.Tensor, n_clusters: int) -> torch.Tensor:
+    """Codes of shape (n, n_clusters), float32.
+
+    Torch's own looks for categories out of range, for which a step has to wait.
+    """
+    all_clusters = torch.arange(n_clusters, device=category.device)
+    return (category[:, None] == all_clusters).float()
 
 
 class GenerativeMixin:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -146,8 +147,10 @@ class Batches:
 class ResidentBatches(Batches):
     """Minibatches of an array that lies on the device.
 
-    Its position within the order lies there too, so that a draw never waits for the
-    device, and a captured step goes on to new rows each time it is replayed.
+    The order of the coming batches and the position within it lie there too, so that a
+    draw never waits for the device, and a captured step goes on to new rows each time
+    it is replayed. The order has a generator of its own: it is the same whether it is
+    drawn when a pass begins or ahead of that, see `have`.
     """
 
     def _take(self, X: np.ndarray) -> None:
@@ -157,27 +160,84 @@ class ResidentBatches(Batches):
         rows = zip(self._data.split(block), chunks(X, block), strict=True)
         for there, here in rows:
             there.copy_(self.scaling.centre(here))
-        self._index = torch.arange(self.n_samples, device=self.device)
+        self._shuffler = torch.Generator(self.device)
+        self._n_resized = 0
         self._start = torch.zeros((), dtype=torch.int64, device=self.device)
+        # Batches drawn so far.
+        self.n_drawn = 0
 
     def resize(self, batch_size: int) -> None:
         """Draw batches of another size from here on, in a new order."""
+        self._ahead = 1
+        # A seed for each size: passes that were drawn ahead with the last one do not
+        # count. (That of the steps' own draws would give the same numbers as they have.)
+        self._n_resized += 1
+        self._shuffler.manual_seed(self.generator.initial_seed() + self._n_resized)
         super().resize(batch_size)
         self._offsets = torch.arange(self.batch_size, device=self.device)
 
+    def _new_pass(self) -> torch.Tensor:
+        args = {"generator": self._shuffler, "device": self.device}
+        order = torch.randperm(self.n_samples, **args)
+        return order[: len(self) * self.batch_size]
+
     def shuffle(self) -> None:
-        """Start a new pass, in the same memory: a captured step reads it there."""
-        self._seek(self._new_order(), 0)
+        """Start a new pass."""
+        self._seek(self._new_pass(), 0)
 
     def _seek(self, order: torch.Tensor, at: int) -> None:
-        self._index.copy_(order)
+        # As many batches as can be there after `have`.
+        passes = math.ceil(self._ahead / len(self))
+        room = (self._ahead - 1 + passes * len(self)) * self.batch_size
+        self._index = order.new_zeros(max(room, len(order)), device=self.device)
+        self._index[: len(order)] = order.to(self.device)
         self._start.fill_(at)
-        self._drawn = at // self.batch_size
+        # Batches that are still to be drawn in the order that is there.
+        self.left = (len(order) - at) // self.batch_size
+
+    def reserve(self, n: int) -> None:
+        """Make room for `n` batches ahead; `have` then never moves the order."""
+        self._ahead = max(self._ahead, n)
+        self._seek(self._rest(), 0)
+
+    def have(self, n: int) -> None:
+        """See to it that the next `n` batches are in the order, where it lies."""
+        if self.left >= n:
+            return
+        parts = [self._rest()]
+        while self.left < n:
+            parts.append(self._new_pass())
+            self.left += len(self)
+        order = torch.cat(parts)
+        self._index[: len(order)] = order
+        self._start.zero_()
+
+    def passed(self, n: int) -> None:
+        """Count `n` batches as drawn; the position itself is moved on the device."""
+        self.left -= n
+        self.n_drawn += n
+
+    def _rest(self) -> torch.Tensor:
+        """Order of the batches that are still to be drawn."""
+        n = self.left * self.batch_size
+        offsets = torch.arange(n, device=self.device)
+        return self._index.index_select(0, self._start + offsets)
 
     def state_dict(self) -> dict[str, Any]:
-        """Order of the pass, position within it and size of a batch."""
-        at = self._drawn * self.batch_size
-        return {"order": self._index, "at": at, "batch_size": self.batch_size}
+        """Order of the coming batches, size of a batch, source of the next order."""
+        return {
+            "order": self._rest(),
+            "at": 0,
+            "batch_size": self.batch_size,
+            "shuffler": self._shuffler.get_state(),
+            "n_resized": self._n_resized,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        super().load_state_dict(state)
+        self._shuffler.set_state(state["shuffler"].cpu())
+        self._n_resized = state["n_resized"]
 
     def sample(self, n: int) -> torch.Tensor:
         """Return n different random rows, scaled; the pass goes on undisturbed."""
@@ -189,11 +249,10 @@ class ResidentBatches(Batches):
 
     def draw(self) -> torch.Tensor:
         """Return the next minibatch, scaled, without a word to the host."""
-        if self._drawn == len(self):
-            self.shuffle()
+        self.have(1)
         self._batch = self._index.index_select(0, self._start + self._offsets)
         self._start += self.batch_size
-        self._drawn += 1
+        self.passed(1)
         return self.scaling(self._data.index_select(0, self._batch))
 
     def of_batch(self, values: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,12 +16,13 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 
 from skdeepcluster.engine.data import Batches
 from skdeepcluster.engine.draws import Draws
-from skdeepcluster.engine.runtime import threads_for
+from skdeepcluster.engine.graph import Captured, one_by_one, why_not
+from skdeepcluster.engine.precision import Precision, compiled
+from skdeepcluster.engine.runtime import threads_for, wait_for
+
+_log = logging.getLogger("skdeepcluster")
 
 Step = Callable[["Net"], Mapping[str, torch.Tensor]]
-
-# Steps whose losses wait on the device, one by one, before they are added up there.
-_BLOCK = 256
 
 
 class FitStopped(Exception):
@@ -60,8 +63,15 @@ class Net(NeuralNet, Draws):
     callbacks : list of skorch callbacks, default=None
     verbose : int, default=0
         Prints a row of losses per epoch where positive.
-    compile : bool, default=False
-        Pass the networks through ``torch.compile``.
+    graph : bool, default=False
+        Capture a step and replay it, where that is possible.
+    precision : {"float32", "tf32", "bf16"}, default="float32"
+        Of the passes of all networks but the exact ones.
+    compile : bool or dict, default=False
+        Pass all networks but the exact ones through ``torch.compile``, with these
+        arguments. (It knows no second derivatives.)
+    exact : tuple of str, default=("critic",)
+        Networks and optimizers that stay in float32, and as they are.
     """
 
     def __init__(
@@ -74,7 +84,10 @@ class Net(NeuralNet, Draws):
         device: torch.device,
         callbacks: list | None = None,
         verbose: int = 0,
-        compile: bool = False,
+        graph: bool = False,
+        precision: str = "float32",
+        compile: bool | Mapping[str, Any] = False,
+        exact: tuple[str, ...] = ("critic",),
     ):
         self.networks = networks
         self.optimizers = optimizers
@@ -88,8 +101,11 @@ class Net(NeuralNet, Draws):
             callbacks=callbacks,
             device=device,
             verbose=verbose,
-            compile=compile,
         )
+        self.graph = graph
+        self.exact = exact
+        self.compiling = compile
+        self._precision = Precision(precision, self._inexact(), device)
         # Tells one course of training from another; see `ResumableCheckpoint`.
         self.identity = ""
         self.phase: str | None = None
@@ -130,7 +146,21 @@ class Net(NeuralNet, Draws):
             self._trained[name] = named
             optimizer = factory([parameter for _, parameter in named])
             setattr(self, f"{name}_optimizer_", optimizer)
+        self._keep_on_device()
         return self
+
+    def _keep_on_device(self):
+        """Let a GPU read the step size where a captured step finds it again."""
+        if self.device.type != "cuda":
+            return
+        for name in self.optimizers:
+            for group in getattr(self, f"{name}_optimizer_").param_groups:
+                group["capturable"] = True
+                group["lr"] = torch.tensor(float(group["lr"]), device=self.device)
+
+    def _inexact(self) -> list[torch.nn.Module]:
+        """Networks that may be compiled, or computed in a lower precision."""
+        return [net for name, net in self.networks.items() if name not in self.exact]
 
     def initialize(self):
         """Build everything, and keep the first state as the last good one."""
@@ -148,6 +178,7 @@ class Net(NeuralNet, Draws):
         # so they are made only for a callback that asks for them.
         self._per_batch = bool(hooks & {"on_batch_begin", "on_batch_end"})
         self._per_update = "on_grad_computed" in hooks
+        self.calls_back_in_steps = bool(hooks)
         self._keep_good()
         return self
 
@@ -194,7 +225,10 @@ class Net(NeuralNet, Draws):
         try:
             # More than none if a callback has resumed the phase: see `load_snapshot`.
             done = int(self._steps_done)
-            with threads_for(self.work_of_a_pass):
+            with (
+                threads_for(self.work_of_a_pass, self.device),
+                compiled(self._inexact(), self.compiling),
+            ):
                 self._run(step, n_steps - done, steps_per_epoch)
         finally:
             self.notify("on_train_end", X=None, y=None)
@@ -207,11 +241,12 @@ class Net(NeuralNet, Draws):
         return n_weights * self.batches.batch_size
 
     def _run(self, step: Step, left: int, steps_per_epoch: int) -> None:
+        sums_of = self._steps(step)
         while left > 0 and not self.converged_:
             n = min(steps_per_epoch, left)
             left -= n
             self.notify("on_epoch_begin", dataset_train=self.batches)
-            means = self._epoch(step, n)
+            means = self._epoch(sums_of, n)
             self.n_steps += n
             # One row for all batches of the epoch: some callbacks look for the last.
             self.history.new_batch()
@@ -234,7 +269,8 @@ class Net(NeuralNet, Draws):
         named = self._trained[name]
         for _, parameter in named:
             parameter.grad = None
-        loss.backward(inputs=[parameter for _, parameter in named])
+        with self._precision.backward(exact=name in self.exact):
+            loss.backward(inputs=[parameter for _, parameter in named])
         if self._per_update:
             self.notify("on_grad_computed", named_parameters=named, training=True)
         getattr(self, f"{name}_optimizer_").step()
@@ -289,6 +325,7 @@ class Net(NeuralNet, Draws):
             value.copy_(saved["networks"][key])
         for name, state in saved["optimizers"].items():
             getattr(self, f"{name}_optimizer_").load_state_dict(state)
+        self._keep_on_device()
         self.batches.load_state_dict(saved["batches"])
         self.generator.set_state(saved["generator"].cpu())
         torch.set_rng_state(saved["global"].cpu())
@@ -344,16 +381,23 @@ class Net(NeuralNet, Draws):
             "values in X."
         )
 
-    def _epoch(self, step: Step, n_steps: int) -> dict[str, float]:
+    def _steps(self, step: Step) -> Callable[[int], Mapping[str, torch.Tensor]]:
+        """Return what makes so many steps, and the sums of their losses."""
+        one = functools.partial(self._one, step)
+        reason = why_not(self) if self.graph else "not asked for"
+        if not reason:
+            return Captured(self, one).sums
+        if self.graph:
+            _log.info("The steps of phase %r are not captured: %s.", self.phase, reason)
+        return functools.partial(one_by_one, one)
+
+    def _epoch(self, sums_of: Callable, n_steps: int) -> dict[str, float]:
         """Make the steps; return their mean losses, with one read from the device."""
-        total: torch.Tensor | None = None
-        for start in range(0, n_steps, _BLOCK):
-            rows = [self._one(step) for _ in range(min(_BLOCK, n_steps - start))]
-            columns = [torch.stack([row[name] for row in rows]) for name in rows[0]]
-            part = torch.stack(columns).sum(1)
-            total = part if total is None else total + part
-        assert total is not None  # an epoch has at least one step
-        return dict(zip(rows[0], (total / n_steps).tolist(), strict=True))
+        with self._precision.steps():
+            sums = sums_of(n_steps)
+        means = torch.stack(list(sums.values())) / n_steps
+        wait_for(self.device)
+        return dict(zip(sums, means.tolist(), strict=True))
 
     def _one(self, step: Step) -> Mapping[str, torch.Tensor]:
         if not self._per_batch:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
@@ -12,6 +15,15 @@ import torch
 # twenty times longer on an oversubscribed machine), for torch's global generator and
 # for its thread setting. Taking turns costs nothing and keeps each of them exact.
 _training = threading.RLock()
+
+# Of each thread: how often it holds the lock (`depth`), the global random states as its
+# training found them (`found`), what tells it to stop (`stop`).
+_own = threading.local()
+
+# Devices on which a training does lend its turn, see `wait_for`.
+SIDE_BY_SIDE = {"cuda"}
+
+Result = TypeVar("Result")
 
 # Below this many multiply-adds in one pass of a minibatch, waking a second thread
 # costs more than it saves.
@@ -63,7 +75,75 @@ def resolve_device(device: str | torch.device) -> torch.device:
 def one_training_at_a_time() -> Iterator[None]:
     """Wait for any other training of this process; see the note on `_training`."""
     with _training:
-        yield
+        _own.depth = getattr(_own, "depth", 0) + 1
+        try:
+            yield
+        finally:
+            _own.depth -= 1
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a device has done all work; another training may go on meanwhile.
+
+    A step of small networks leaves most of a GPU idle. So that trainings in several
+    threads fill it together, each lets the others go on while it has nothing to do but
+    wait. On a CPU there is nothing to wait for.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the work that this thread is part of has been interrupted.
+    """
+    found = getattr(_own, "found", None)
+    # A training within another one's callback keeps the turn of both.
+    if device.type not in SIDE_BY_SIDE or found is None or _own.depth != 1:
+        return
+    mine = _random_states(device)
+    _set_random_states(device, found)
+    _training.release()
+    try:
+        if device.type == "cuda":
+            torch.cuda.current_stream(device).synchronize()
+        else:
+            time.sleep(0)
+    finally:
+        _training.acquire()
+        _set_random_states(device, mine)
+    if getattr(_own, "stop", None) and _own.stop.is_set():
+        raise KeyboardInterrupt
+
+
+def side_by_side(
+    calls: Sequence[Callable[[], Result]], n: int, device: torch.device
+) -> Iterator[Result]:
+    """Make calls in `n` threads, each with a stream of its own on the device.
+
+    Yields their results in order. An interrupt reaches those that are running at the
+    end of their epochs; what they return then is still yielded.
+    """
+    stop = threading.Event()
+
+    def on_its_own(call):
+        _own.stop = stop
+        if device.type != "cuda":
+            return call()
+        with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream(device)):
+            return call()
+
+    pool = ThreadPoolExecutor(n)
+    try:
+        for result in [pool.submit(on_its_own, call) for call in calls]:
+            try:
+                done = result.result()
+            except KeyboardInterrupt:
+                if stop.is_set():
+                    raise
+                stop.set()
+                done = result.result()
+            yield done
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
@@ -74,25 +154,41 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     layers, dropout, a user's own encoder. Everything else draws from the explicit
     generator of its net.
     """
-    gpus = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=gpus):
+    before = getattr(_own, "found", None)
+    found = _own.found = _random_states(device)
+    try:
         # Not torch.manual_seed: it also seeds each GPU there is, now or later.
         torch.default_generator.manual_seed(seed)
-        for gpu in gpus:
-            with torch.cuda.device(gpu):
+        if device.type == "cuda":
+            with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
+    finally:
+        _set_random_states(device, found)
+        _own.found = before
+
+
+def _random_states(device: torch.device) -> list[torch.Tensor]:
+    """States of the global generators of CPU and device."""
+    on_gpu = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
+    return [torch.get_rng_state(), *on_gpu]
+
+
+def _set_random_states(device: torch.device, states: list[torch.Tensor]) -> None:
+    torch.set_rng_state(states[0])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states[1], device)
 
 
 @contextmanager
-def threads_for(n_multiply_adds: float) -> Iterator[None]:
+def threads_for(n_multiply_adds: float, device: torch.device) -> Iterator[None]:
     """Use one CPU thread where a pass is too small to be shared, else all granted.
 
     What is granted is torch's own setting, which joblib's workers lower for
     themselves. The setting is put back afterwards.
     """
     granted = torch.get_num_threads()
-    if granted == 1 or n_multiply_adds > _SMALL_PASS:
+    if device.type != "cpu" or granted == 1 or n_multiply_adds > _SMALL_PASS:
         yield
         return
     torch.set_num_threads(1)

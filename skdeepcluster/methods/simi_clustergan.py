@@ -12,14 +12,19 @@ from sklearn.cluster import KMeans
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
-from torch.nn.functional import mse_loss, one_hot
+from torch.nn.functional import mse_loss
 
 from skdeepcluster import augment
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.docstrings import documented
 from skdeepcluster.engine import if_stopped, neighbour_distance
 from skdeepcluster.engine.callbacks import with_callbacks
-from skdeepcluster.generative import GenerativeMixin, draw_categories, prior_edges
+from skdeepcluster.generative import (
+    GenerativeMixin,
+    draw_categories,
+    one_hot,
+    prior_edges,
+)
 from skdeepcluster.losses import (
     categorical_kl,
     entropy_bound,
@@ -291,6 +296,9 @@ class SIMIClusterGAN(GenerativeMixin, DeepClusterer):
         scale="auto",
         transform_to="embedding",
         device="auto",
+        graph="auto",
+        precision="auto",
+        compile=False,
         callbacks=None,
         random_state=None,
         verbose=0,
@@ -561,8 +569,7 @@ or (n_samples, height, width, channels)
     def _learned_code(self, net, clusters):
         """Draw a minibatch, and its one-hot clusters by P."""
         x = net.draw()
-        h = one_hot(net.batches.of_batch(clusters), self.n_clusters)
-        return x, h.to(x.dtype)
+        return x, one_hot(net.batches.of_batch(clusters), self.n_clusters)
 
     def _uniform_code(self, net, edges):
         """Draw a minibatch, and one-hot clusters that have nothing to do with it."""
@@ -641,7 +648,7 @@ or (n_samples, height, width, channels)
         if self._model["kmeans"].fitted:
             # A centre's category is the greatest entry of its categorical part.
             codes = self._model["kmeans"].centers[:, self._description["n_noise"] :]
-            category = category @ one_hot(codes.argmax(1), codes.shape[1]).float()
+            category = category @ one_hot(codes.argmax(1), codes.shape[1])
         return self._model["generator"](torch.cat([noise, category], 1))
 
     def _proportions(self):
