@@ -30,14 +30,14 @@ CASES = {
     "UDC, doubled": (UDC(3, batch_size=8, doubling=True, **QUICK_UDC), TABLE),
     "UDC, stairs": (UDC(3, batch_size=8, n_eta_steps=9, **QUICK_UDC), TABLE),
     "UDC, images": (
-        UDC(3, batch_size=8, n_critic=1, n_classifier=1, **QUICK_UDC | {"max_epochs": 1}),
+        UDC(
+            3, batch_size=8, n_critic=1, n_classifier=1, **QUICK_UDC | {"max_epochs": 1}
+        ),
         IMAGES,
     ),
     "SIMI": (SIMIClusterGAN(3, batch_size=8, **QUICK_SIMI), TABLE),
     "SIMI, images": (
-        SIMIClusterGAN(
-            3, batch_size=4, prior_batch_size=16, affine=True, **QUICK_SIMI
-        ),
+        SIMIClusterGAN(3, batch_size=4, prior_batch_size=16, affine=True, **QUICK_SIMI),
         IMAGES,
     ),
     "VC": (VariationalClustering(3, batch_size=16, **QUICK_VC), TABLE),

@@ -130,7 +130,8 @@ def test_what_precision_stands_for():
         DCCS(3, precision="tf32", device="cpu").fit(np.ones((9, 2)))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+# Torch looks at every tensor that it traces.
+@pytest.mark.filterwarnings("ignore:The .grad attribute", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
 def test_compiled_networks_train_alike(model, table):
     """Traced as for any compiler, then run as they are: seconds instead of minutes."""

@@ -1,7 +1,11 @@
 """Several fits from independent seeds, the best of them kept."""
 
+import signal
+import threading
+
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
@@ -13,7 +17,7 @@ from skdeepcluster import (
     SIMIClusterGAN,
     VariationalClustering,
 )
-from skdeepcluster.engine import ResumableCheckpoint, TimeLimit
+from skdeepcluster.engine import SIDE_BY_SIDE, ResumableCheckpoint, TimeLimit
 from tests.conftest import QUICK, QUICK_AUG, QUICK_SIMI, QUICK_UDC, QUICK_VC
 
 MODELS = [
@@ -70,6 +74,76 @@ def test_processes_give_what_turns_give(table):
     np.testing.assert_array_equal(both.labels_, turns.labels_)
 
 
+@pytest.fixture
+def side_by_side():
+    """Let fits lend each other their turn, as they do on a GPU."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    SIDE_BY_SIDE.add("cpu")
+    yield
+    SIDE_BY_SIDE.remove("cpu")
+    torch.set_num_threads(threads)
+
+
+class Threads(Callback):
+    """Notes the thread of each epoch."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_epoch_end(self, net, **kwargs):
+        self.seen.append(threading.get_ident())
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+def test_fits_side_by_side_give_what_turns_give(model, table, side_by_side):
+    SIDE_BY_SIDE.remove("cpu")
+    turns = several(model, max_epochs=20).fit(table)
+    SIDE_BY_SIDE.add("cpu")
+    threads = Threads()
+    before = torch.get_rng_state()
+    both = several(model, max_epochs=20, callbacks=[threads]).fit(table)
+    assert torch.equal(torch.get_rng_state(), before)
+    np.testing.assert_array_equal(both.init_scores_, turns.init_scores_)
+    np.testing.assert_array_equal(both.transform(table), turns.transform(table))
+    seen = np.array(threads.seen)
+    assert len(set(seen)) == 3 and threading.get_ident() not in seen
+    assert (seen[1:] != seen[:-1]).sum() > 2  # not one after the other
+    two = Threads()
+    several(model, n_jobs=2, callbacks=[two]).fit(table)
+    assert len(set(two.seen)) == 2
+
+
+class FromAbove(Threads):
+    """The person who waits presses Ctrl-C, after so many epochs of all fits."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.after = after
+
+    def on_epoch_end(self, net, **kwargs):
+        super().on_epoch_end(net)
+        if len(self.seen) == self.after:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_reaches_fits_side_by_side(table, side_by_side):
+    press = FromAbove(after=12)
+    model = several(MODELS[0], max_epochs=2_000, callbacks=[press])
+    before = torch.get_rng_state()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(table)
+    assert model.predict(table).shape == (200,) and 0 < model.n_iter_ < 2_000
+    assert len(press.seen) < 1_000
+    assert torch.equal(torch.get_rng_state(), before)
+    n_threads = threading.active_count()
+    with pytest.raises(RuntimeError, match="no more"):
+        several(MODELS[0], callbacks=[Fail(3, "end")]).fit(table)
+    assert threading.active_count() == n_threads
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_callbacks_serve_every_fit_and_checkpoints_are_its_own(table, tmp_path):
     seeds, keep = Seeds(), ResumableCheckpoint(tmp_path / "fit.ckpt")
     model = several(MODELS[0], callbacks=[seeds, ("keep", keep)]).fit(table)
@@ -119,12 +193,13 @@ def test_interrupted_the_best_that_was_finished_is_kept(model, hook, table):
     assert begun.predict(table).shape == (200,) and not hasattr(begun, "init_scores_")
 
 
-def test_a_fit_that_fails_leaves_nothing_behind(table):
-    class Fail(Interrupt):
-        def _called(self, hook, net):
-            if hook == "end" and len(self.seen) == self.fit:
-                raise RuntimeError("no more")
+class Fail(Interrupt):
+    def _called(self, hook, net):
+        if hook == "end" and len(self.seen) == self.fit:
+            raise RuntimeError("no more")
 
+
+def test_a_fit_that_fails_leaves_nothing_behind(table):
     model = several(MODELS[0]).fit(table)
     with pytest.raises(RuntimeError, match="no more"):
         model.set_params(callbacks=[Fail(2, "end")]).fit(table)
