@@ -169,16 +169,17 @@ class ResidentBatches(Batches):
     def resize(self, batch_size: int) -> None:
         """Draw batches of another size from here on, in a new order."""
         self._ahead = 1
-        # A seed for each size: passes that were drawn ahead with the last one do not
-        # count. (That of the steps' own draws would give the same numbers as they have.)
+        # A seed for each size, as it must not count how many passes were drawn ahead
+        # with the last one; nor may it be that of the steps' own draws.
         self._n_resized += 1
         self._shuffler.manual_seed(self.generator.initial_seed() + self._n_resized)
         super().resize(batch_size)
         self._offsets = torch.arange(self.batch_size, device=self.device)
 
     def _new_pass(self) -> torch.Tensor:
-        args = {"generator": self._shuffler, "device": self.device}
-        order = torch.randperm(self.n_samples, **args)
+        order = torch.randperm(
+            self.n_samples, generator=self._shuffler, device=self.device
+        )
         return order[: len(self) * self.batch_size]
 
     def shuffle(self) -> None:

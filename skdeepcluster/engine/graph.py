@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -111,6 +111,7 @@ class Captured:
 
     def __init__(self, net: Net, one: Callable[[], Losses]):
         self.net = net
+        self.batches = cast(ResidentBatches, net.batches)
         self.one = one
         self.cold = _COLD
         self.n_draws = 0
@@ -126,14 +127,17 @@ class Captured:
                 self._capture()
             rest = n_steps - cold
             parts.append(self._replay(rest) if self.graphs else self._plain(rest))
-        return {name: sum(part[name] for part in parts) for name in parts[0]}
+        return {
+            name: torch.stack([part[name] for part in parts]).sum(0)
+            for name in parts[0]
+        }
 
     def _plain(self, n_steps: int) -> dict[str, torch.Tensor]:
         return one_by_one(self.one, n_steps)
 
     def _cold(self, n_steps: int) -> dict[str, torch.Tensor]:
         """Make steps beside the stream, as they are captured; count their batches."""
-        batches = self.net.batches
+        batches = self.batches
         before = batches.n_drawn
         with _beside(self.net.device):
             sums = self._plain(n_steps)
@@ -143,7 +147,7 @@ class Captured:
         return sums
 
     def _capture(self) -> None:
-        net, batches = self.net, self.net.batches
+        net, batches = self.net, self.batches
         # Added up in float64: a replay has no place for each step's losses.
         self.total = torch.zeros(
             len(self.names), dtype=torch.float64, device=net.device
@@ -153,7 +157,7 @@ class Captured:
         try:
             for size in (_UNROLLED, 1):
                 batches.have(size * self.n_draws)
-                with _undone(net):
+                with _undone(net, batches):
                     work = functools.partial(self._work, size)
                     self.graphs[size] = CAPTURE[net.device.type](work, net.generator)
         except RuntimeError as error:
@@ -166,7 +170,7 @@ class Captured:
 
     def _replay(self, n_steps: int) -> dict[str, torch.Tensor]:
         assert self.graphs
-        batches = self.net.batches
+        batches = self.batches
         self.total.zero_()
         for size, graph in self.graphs.items():
             for _ in range(n_steps // size):
@@ -174,7 +178,7 @@ class Captured:
                 graph.replay()
                 batches.passed(size * self.n_draws)
             n_steps %= size
-        return dict(zip(self.names, self.total.clone(), strict=True))
+        return dict(zip(self.names, self.total.to(torch.float32), strict=True))
 
 
 @contextmanager
@@ -191,9 +195,9 @@ def _beside(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def _undone(net: Net) -> Iterator[None]:
+def _undone(net: Net, batches: ResidentBatches) -> Iterator[None]:
     """Put back what the host has done while steps were captured, which made none."""
-    counts = net.batches.left, net.batches.n_drawn
+    counts = batches.left, batches.n_drawn
     own = net.generator.get_state()
     on_gpu = net.device.type == "cuda"
     others = torch.cuda.get_rng_state(net.device) if on_gpu else None
@@ -207,6 +211,6 @@ def _undone(net: Net) -> Iterator[None]:
             torch.cuda.set_rng_state(others, net.device)
         raise
     finally:
-        net.batches.left, net.batches.n_drawn = counts
+        batches.left, batches.n_drawn = counts
         for name in net.optimizers:
             getattr(net, f"{name}_optimizer_").zero_grad()

@@ -15,7 +15,7 @@ _BACKENDS = (
     torch.backends.cuda.matmul,
     torch.backends.cudnn.conv,
     torch.backends.mkldnn.matmul,
-    torch.backends.mkldnn.conv,
+    torch.backends.mkldnn.conv,  # type: ignore[attr-defined]
 )
 
 
@@ -156,7 +156,7 @@ def compiled(
     networks = list(networks)
     for network in networks:
         # Of the instance: names of weights and hooks stay what they are.
-        network.forward = compile_(network.forward)  # type: ignore[method-assign]
+        network.forward = compile_(network.forward)
     try:
         yield
     finally:
