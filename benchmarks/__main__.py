@@ -9,13 +9,22 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks import engine, memory, speed, throughput
+from benchmarks import engine, inference, memory, modes, packages, speed, throughput
 from benchmarks.data import DATA, MissingData, load
 from benchmarks.papers import TABLES, smoke
 from benchmarks.run import NAMES, fit_one, in_own_process
 from benchmarks.table import read, table
 
 _RESULTS = Path(__file__).parent / "results" / "results.jsonl"
+
+# Parts of `throughput`. Bare loops and other packages are for a processor and tables.
+_PARTS = {
+    "bare": lambda args: throughput.compare(),
+    "modes": lambda args: modes.compare(args.data, args.device),
+    "side-by-side": lambda args: modes.side_by_side(args.data, args.device),
+    "inference": lambda args: inference.compare(args.data, args.device),
+    "packages": lambda args: packages.compare(),
+}
 
 
 def _setting(text: str):
@@ -72,7 +81,14 @@ def _parser() -> argparse.ArgumentParser:
         )
     verbs.add_parser("table", help="print medians and spreads")
     verbs.add_parser("engine", help="time the engine against a bare loop")
-    verbs.add_parser("throughput", help="time each method's step against a bare loop")
+    pace = verbs.add_parser(
+        "throughput",
+        help="time each method's step and prediction beside bare loops, by mode, and "
+        "beside other packages",
+    )
+    pace.add_argument("--parts", nargs="+", choices=_PARTS, default=list(_PARTS))
+    pace.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    pace.add_argument("--data", default="table", choices=modes.SHAPES)
     verbs.add_parser("memory", help="peak memory of fit and predict")
     verbs.add_parser("speed", help="seconds of a default fit, by method and phase")
     return parser
@@ -86,7 +102,8 @@ def main() -> None:
     elif args.verb == "engine":
         print(engine.compare())
     elif args.verb == "throughput":
-        print(throughput.compare())
+        for part in args.parts:
+            print(f"## {part}\n\n{_PARTS[part](args)}\n", flush=True)
     elif args.verb == "memory":
         print(memory.report())
     elif args.verb == "speed":

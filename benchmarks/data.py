@@ -76,6 +76,17 @@ def _jpegs(name: str, rows: slice = _ALL):
     return read
 
 
+def _resized(read: Callable, shape: tuple[int, int]):
+    """Grey images of another height and width."""
+
+    def smaller():
+        X, y = read()
+        images = (Image.fromarray(x).resize(shape[::-1]) for x in X)
+        return np.stack([np.asarray(image) for image in images]), y
+
+    return smaller
+
+
 def _imbalanced(read: Callable, sizes: Callable):
     """Take these sizes of the classes; always the same rows."""
 
@@ -118,7 +129,7 @@ DATA: dict[str, Callable] = {
     "mnist": _file("mnist"),
     "fashion": _file("fashion_mnist"),
     "cifar10": _jpegs("cifar10_jpeg"),
-    "orl": _file("orl_112x92"),
+    "orl": _resized(_file("orl_112x92"), (32, 32)),
     # Training splits, with the test split held out for scores.
     "mnist_train": _MNIST,
     "fashion_train": _file("fashion_mnist", _TRAIN),

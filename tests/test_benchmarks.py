@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import throughput
+from benchmarks import inference, modes, packages, throughput
 from benchmarks.__main__ import main
 from benchmarks.data import DATA, HELD_OUT, MissingData, load, load_held_out
 from benchmarks.papers import TABLES, Setting, Table, smoke
@@ -179,3 +179,37 @@ def test_a_bare_loop_is_the_same_maths(method, monkeypatch):
     (ours, error), (theirs, its_error) = means
     assert ours.shape == theirs.shape
     assert (np.abs(ours - theirs) < 4 * np.hypot(error, its_error) + 1e-3).all()
+
+
+def test_steps_by_mode_beside_the_floor(monkeypatch):
+    monkeypatch.setitem(modes.SHAPES, "table", (400, 5))
+    rows = modes._pace("simi_clustergan", "table", "cpu", {"graph": False})
+    assert [phase for phase, _, _ in rows] == ["prior", "gan"]
+    assert all(pace > 0 and memory is None for _, pace, memory in rows)
+    # Bound by launches, and by arithmetic.
+    assert modes.floor("mnist", "udc", "fit", "tf32") == pytest.approx(2.16e-3)
+    assert modes.floor("mnist", "udc", "fit", "float32") == pytest.approx(6.97e-3, 1e-3)
+    called = []
+    monkeypatch.setattr(
+        modes, "in_own_process", lambda call, *args: called.append(args) or rows
+    )
+    lines = modes.compare(methods=["simi_clustergan"]).splitlines()
+    assert [args[3] for args in called] == list(modes._modes("cpu").values())
+    assert len(lines) == 2 + 2 * len(called) and "| eager | " in lines[2]
+    assert " 1.00 |" in lines[2]
+
+
+def test_predictions_beside_bare_passes(monkeypatch):
+    monkeypatch.setitem(modes.SHAPES, "table", (300, 5))
+    lines = inference.compare(rounds=1).splitlines()[2:]
+    assert len(lines) == len(METHODS) and all("300" in line for line in lines)
+
+
+def test_other_packages_need_not_be_there(monkeypatch):
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    lines = packages.compare().splitlines()[2:]
+    assert all("is not installed" in line for line in lines) and len(lines) == 3
+    # Ours of each pair can be fitted.
+    X = np.random.default_rng(0).normal(size=(300, 50)).astype(np.float32)
+    for *_, make in packages._PAIRS:
+        assert make((8,), 1).fit(X).n_iter_ == 3

@@ -97,5 +97,43 @@ def test_a_step_never_waits_for_the_gpu(name, shape, monkeypatch):
 
     monkeypatch.setattr(Net, "_one", watched)
     estimator, params = METHODS[name]
-    model = estimator(3, device="cuda", **params).fit(X)
+    model = estimator(3, device="cuda", graph=False, **params).fit(X)
     assert model.n_iter_ > 0
+
+
+@pytest.mark.parametrize("shape", [(500, 9), (500, 28, 28), (200, 32, 32, 3)])
+@pytest.mark.parametrize("name", METHODS)
+def test_captured_steps_equal_steps_one_by_one(name, shape, caplog):
+    X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    estimator, params = METHODS[name]
+    params = {**params, "batch_size": 10, "precision": "float32", "device": "cuda"}
+    with caplog.at_level("INFO", "skdeepcluster"):
+        one, captured = (
+            estimator(3, graph=graph, **params).fit(X) for graph in (False, True)
+        )
+    assert not caplog.text  # nothing fell back
+    # Atomic additions round in another order each time, and training multiplies that.
+    first = slice(0, 2)
+    np.testing.assert_allclose(
+        captured.history_["loss"][first], one.history_["loss"][first], rtol=1e-3
+    )
+    assert captured.n_iter_ == one.n_iter_
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+@pytest.mark.parametrize("name", METHODS)
+def test_every_precision_trains(name, precision):
+    X = np.random.default_rng(0).integers(0, 256, (300, 28, 28)).astype(np.uint8)
+    estimator, params = METHODS[name]
+    model = estimator(3, device="cuda", precision=precision, **params).fit(X)
+    assert np.isfinite(model.history_["loss"]).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_fits_side_by_side_give_what_each_gives(name):
+    X = np.random.default_rng(0).normal(size=(300, 9)).astype(np.float32)
+    estimator, params = METHODS[name]
+    params = {**params, "device": "cuda", "precision": "float32"}
+    both = estimator(3, n_init=3, **params).fit(X)
+    turns = estimator(3, n_init=3, n_jobs=1, **params).fit(X)
+    np.testing.assert_allclose(both.init_scores_, turns.init_scores_, rtol=1e-2)

@@ -42,7 +42,7 @@ class Table:
 
 def _epochs(n_samples: int, batch_size: int, n_draws: int, n_iterations: int) -> int:
     """Passes that make so many iterations, each of which draws `n_draws` batches."""
-    return round(n_iterations / (n_samples // batch_size // n_draws))
+    return round(n_iterations / max(1, n_samples // batch_size // n_draws))
 
 
 # -- UDC ------------------------------------------------------------------------------
@@ -91,6 +91,12 @@ _UDC = {
     ),
     "udc-usps700": Setting(
         "paper", "udc", "usps700", _udc(7_000), {"acc": 0.981, "ari": 0.957}
+    ),
+    "udc-orl": Setting(
+        "identities", "udc", "orl", _udc(400, 30_000), {"acc": 0.910, "nmi": 0.893}
+    ),
+    "udc-cifar10": Setting(
+        "paper", "udc", "cifar10_train", _udc(50_000), {"acc": 0.330, "nmi": 0.315}
     ),
     "udc-artifact": Setting(
         "paper", "udc", "mnist_artifact", _udc(60_000), {"acc": 1.0, "ari": 1.0}
@@ -347,6 +353,13 @@ _DCCS_FULL = {
         "mnist",
         {"max_epochs": 3_000, "tol": 0},
         {"acc": 0.989, "nmi": 0.970, "ari": 0.976},
+    ),
+    "dccs-cifar10": Setting(
+        "paper",
+        "dccs",
+        "cifar10",
+        {"max_epochs": 3_000, "tol": 0},
+        {"acc": 0.656, "nmi": 0.569, "ari": 0.469},
     ),
     "dccs-fashion": Setting(
         "paper",

@@ -10,13 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-# Where torch keeps what float32 products may be rounded to.
-_BACKENDS = (
-    torch.backends.cuda.matmul,
-    torch.backends.cudnn.conv,
-    torch.backends.mkldnn.matmul,
-    torch.backends.mkldnn.conv,  # type: ignore[attr-defined]
-)
+_torch: Any = torch.backends
+
+# Where torch keeps what float32 products may be rounded to, of a GPU and of a CPU.
+_GPU = _torch.cuda.matmul, _torch.cudnn.conv
+_CPU = _torch.mkldnn.matmul, _torch.mkldnn.conv
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
@@ -46,15 +44,15 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 @contextmanager
 def rounding(to: str) -> Iterator[None]:
     """Let float32 products be computed as "ieee" or "tf32"; put the setting back."""
-    before = [backend.fp32_precision for backend in _BACKENDS]
+    before = [backend.fp32_precision for backend in (*_GPU, *_CPU)]
     try:
-        for backend in _BACKENDS[:2]:
+        for backend in _GPU:
             backend.fp32_precision = to
-        for backend in _BACKENDS[2:]:
+        for backend in _CPU:
             backend.fp32_precision = "ieee"
         yield
     finally:
-        for backend, value in zip(_BACKENDS, before, strict=True):
+        for backend, value in zip((*_GPU, *_CPU), before, strict=True):
             backend.fp32_precision = value
 
 

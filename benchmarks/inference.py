@@ -1,0 +1,46 @@
+"""Rows per second of `predict`, beside the network's own passes."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+
+from benchmarks.in_turn import ratio_of
+from benchmarks.modes import data_like
+from skdeepcluster.engine import chunks
+from skdeepcluster.methods import METHODS
+
+
+def compare(data: str = "table", device: str = "cpu", rounds: int = 9) -> str:
+    """Predict all rows with each method; rows per second, and a bare loop's."""
+    lines = [
+        "| method | rows | bare, us a row | predict, us | ratio: median (range) |",
+        "|---|---|---|---|---|",
+    ]
+    X = data_like(data)
+    for method, kind in METHODS.items():
+        epochs = ("max_epochs", "prior_max_epochs", "gan_max_epochs")
+        epochs = {name: 1 for name in epochs if name in kind().get_params()}
+        model = kind(10, tol=0, random_state=0, device=device, **epochs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(X[:1_000])
+        rows = X.reshape(len(X), -1)
+
+        def bare(model=model, rows=rows):
+            scaling, kept, found = model._scaling, model._kept, []
+            with torch.inference_mode():
+                for part in chunks(rows, model._chunk):
+                    x = scaling(scaling.centre(part).to(scaling.factor.device))
+                    found.append(model._encode(x)[1].cpu()[:, kept].argmax(1))
+            return torch.cat(found).numpy()
+
+        def predict(model=model):
+            return model.predict(X)
+
+        assert np.mean(bare() == predict()) > 0.99
+        cells = ratio_of(bare, predict, rounds, len(X) / 1e3)
+        lines.append(f"| {method} | {len(X):,} | {cells}")
+    return "\n".join(lines)
