@@ -36,7 +36,9 @@ from skdeepcluster.engine import (
     Net,
     Settled,
     chunks,
+    in_training,
     make_batches,
+    on_own_stream,
     one_training_at_a_time,
     resolve_device,
     resolve_graph,
@@ -56,7 +58,7 @@ from skdeepcluster.networks import CustomEncoder, Scaling, xavier_normal_
 _DTYPES = [np.float32, np.float64, np.uint8, np.bool_]
 _DTYPES += [np.int8, np.int16, np.int32, np.int64, np.uint16, np.uint32, np.uint64]
 
-# Fits that share a GPU unless `n_jobs` says otherwise; each has a copy of the data.
+# Fits that share a GPU at most; each has a copy of the data.
 _SIDE_BY_SIDE = 8
 
 # Samples whose assignments are followed through the training.
@@ -304,7 +306,7 @@ or (n_samples, height, width, channels)
     def _fit_once(self, X, y) -> str:
         """Fit; return what is to be warned of."""
         device, seed = self._device(), self._seed()
-        with one_training_at_a_time(), seeded(seed, device):
+        with one_training_at_a_time(), on_own_stream(device), seeded(seed, device):
             given = X
             X, self._description, networks = self._accept(X)
             try:
@@ -358,11 +360,10 @@ or (n_samples, height, width, channels)
             context = self._init_callback_context()
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         fits: Iterable
-        if device.type in SIDE_BY_SIDE:
-            n = min(_SIDE_BY_SIDE, self.n_init)
-            n = n if self.n_jobs is None else effective_n_jobs(self.n_jobs)
-            calls = [functools.partial(_fit_and_score, one, X) for one in copies]
-            fits = side_by_side(calls, n, device)
+        if device.type in SIDE_BY_SIDE and not in_training():
+            n = _SIDE_BY_SIDE if self.n_jobs is None else effective_n_jobs(self.n_jobs)
+            calls = (functools.partial(_fit_and_score, one, X) for one in copies)
+            fits = side_by_side(calls, min(n, _SIDE_BY_SIDE))
         elif effective_n_jobs(self.n_jobs) == 1:
             # Each is let go once it is worse than another.
             fits = (_fit_and_score(copies.pop(0), X) for _ in seeds)
@@ -898,7 +899,8 @@ def _fit_and_score(one: DeepClusterer, X) -> tuple[DeepClusterer, str, float | N
     reason = ""
     try:
         reason = one._fit_once(X, None)
-        score = one._init_score(X)
+        with one_training_at_a_time():  # which would change the settings meanwhile
+            score = one._init_score(X)
     except KeyboardInterrupt:
         if not hasattr(one, "cluster_centers_"):
             raise

@@ -13,8 +13,8 @@ _PARTS = {
         Processes that they are spread over, each with a share of the threads; None is
         one, unless joblib's context says otherwise. Callbacks then are copies; those of
         scikit-learn (`set_callbacks`) see several fits as one task, without epochs. On
-        a GPU, fits that are trained at once, side by side in one process; None is up to
-        eight, each with a copy of the data.
+        a GPU, fits that are trained at once, side by side in one process, up to eight
+        (which None is), each with a copy of the data.
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of images given as rows.
     scale : {"auto", "standard", "common", "minmax"} or None, default="auto"
@@ -40,7 +40,7 @@ _PARTS = {
         Of the networks' matrix products and convolutions in training: tf32 rounds
         float32's factors (CUDA only), bf16 is ``torch.autocast``. "auto": tf32 on a
         CUDA device, else float32. Critics with a gradient penalty, penalties and losses
-        stay in float32, and so does prediction. Torch's own settings are put back.
+        stay in float32. Torch's own settings are put back, and hold for predictions.
     compile : bool or dict, default=False
         Pass the networks, but for critics with a gradient penalty, through
         ``torch.compile`` in training; a dict holds its arguments. The first iterations

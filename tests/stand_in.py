@@ -36,7 +36,7 @@ class RecordedGraph(TorchDispatchMode):
     one stays what it was then, as in a CUDA graph.
     """
 
-    def __init__(self, work, generator):
+    def __init__(self, work, generator, beside=None):
         super().__init__()
         self.calls, self.before, self.made = [], {}, set()
         states = generator.get_state(), torch.get_rng_state()

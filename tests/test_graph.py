@@ -80,7 +80,7 @@ def stand_in(resident, monkeypatch):
     """Graphs on a CPU; returns those that have been captured."""
     captured = []
 
-    def capture(work, generator):
+    def capture(work, generator, beside):
         captured.append(RecordedGraph(work, generator))
         return captured[-1]
 

@@ -115,6 +115,18 @@ def test_fits_side_by_side_give_what_turns_give(model, table, side_by_side):
     assert len(set(two.seen)) == 2
 
 
+def test_fits_within_a_fit_are_made_in_turn(table, side_by_side):
+    """Threads would wait for the one that waits for them."""
+    inner = several(MODELS[0])
+
+    class Another(Callback):
+        def on_train_end(self, net, **kwargs):
+            inner.fit(table)
+
+    clone(MODELS[0]).set_params(callbacks=[Another()]).fit(table)
+    assert inner.init_scores_.shape == (3,)
+
+
 class FromAbove(Threads):
     """The person who waits presses Ctrl-C, after so many epochs of all fits."""
 

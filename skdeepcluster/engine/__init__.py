@@ -10,6 +10,8 @@ from skdeepcluster.engine.precision import resolve_precision
 from skdeepcluster.engine.resume import ResumableCheckpoint
 from skdeepcluster.engine.runtime import (
     SIDE_BY_SIDE,
+    in_training,
+    on_own_stream,
     one_training_at_a_time,
     resolve_device,
     seeded,
@@ -31,8 +33,10 @@ __all__ = [
     "TimeLimit",
     "chunks",
     "if_stopped",
+    "in_training",
     "make_batches",
     "neighbour_distance",
+    "on_own_stream",
     "one_training_at_a_time",
     "resolve_device",
     "resolve_graph",

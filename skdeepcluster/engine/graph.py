@@ -40,13 +40,31 @@ class CudaGraph:
         Without arguments; its tensors stay where they are.
     generator : torch.Generator
         That it draws from; each replay draws on, as the work itself would.
+    beside : CudaGraph, default=None
+        Another one, whose memory may be used: the two are never replayed at once, and
+        neither needs what the other has left there.
     """
 
-    def __init__(self, work: Callable[[], None], generator: torch.Generator):
+    def __init__(
+        self,
+        work: Callable[[], None],
+        generator: torch.Generator,
+        beside: CudaGraph | None = None,
+    ):
         self._graph = torch.cuda.CUDAGraph()
         self._graph.register_generator_state(generator)
-        # Other threads may use the device meanwhile, see `wait_for`.
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+        stream = torch.cuda.current_stream()
+        # Other threads may use the device meanwhile, see `wait_for`. The outer context
+        # gives the stream back also where a capture breaks, which the inner does not.
+        with (
+            torch.cuda.stream(stream),
+            torch.cuda.graph(
+                self._graph,
+                pool=None if beside is None else beside._graph.pool(),
+                stream=stream,
+                capture_error_mode="thread_local",
+            ),
+        ):
             work()
 
     def replay(self) -> None:
@@ -136,11 +154,10 @@ class Captured:
         return one_by_one(self.one, n_steps)
 
     def _cold(self, n_steps: int) -> dict[str, torch.Tensor]:
-        """Make steps beside the stream, as they are captured; count their batches."""
+        """Make steps before there is a graph; count their batches."""
         batches = self.batches
         before = batches.n_drawn
-        with _beside(self.net.device):
-            sums = self._plain(n_steps)
+        sums = self._plain(n_steps)
         self.n_draws = (batches.n_drawn - before) // n_steps
         self.cold -= n_steps
         self.names = list(sums)
@@ -154,12 +171,14 @@ class Captured:
         )
         batches.reserve(_UNROLLED * self.n_draws)
         self.graphs = {}
+        capture, graph = CAPTURE[net.device.type], None
         try:
             for size in (_UNROLLED, 1):
                 batches.have(size * self.n_draws)
                 with _undone(net, batches):
                     work = functools.partial(self._work, size)
-                    self.graphs[size] = CAPTURE[net.device.type](work, net.generator)
+                    graph = capture(work, net.generator, graph)
+                self.graphs[size] = graph
         except RuntimeError as error:
             _log.info("The steps of phase %r are not captured: %s", net.phase, error)
             self.graphs = None
@@ -182,19 +201,6 @@ class Captured:
 
 
 @contextmanager
-def _beside(device: torch.device) -> Iterator[None]:
-    """Work on a stream of its own, which a capture needs to have been done once."""
-    if device.type != "cuda":
-        yield
-        return
-    here, beside = torch.cuda.current_stream(device), torch.cuda.Stream(device)
-    beside.wait_stream(here)
-    with torch.cuda.stream(beside):
-        yield
-    here.wait_stream(beside)
-
-
-@contextmanager
 def _undone(net: Net, batches: ResidentBatches) -> Iterator[None]:
     """Put back what the host has done while steps were captured, which made none."""
     counts = batches.left, batches.n_drawn
@@ -205,7 +211,7 @@ def _undone(net: Net, batches: ResidentBatches) -> Iterator[None]:
         yield
     except RuntimeError:
         # One that took part in a broken capture may be of no more use.
-        net.generator = torch.Generator(net.device)
+        net.generator = batches.generator = torch.Generator(net.device)
         net.generator.set_state(own)
         if others is not None:
             torch.cuda.set_rng_state(others, net.device)

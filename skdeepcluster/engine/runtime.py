@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -113,26 +114,28 @@ def wait_for(device: torch.device) -> None:
         raise KeyboardInterrupt
 
 
-def side_by_side(
-    calls: Sequence[Callable[[], Result]], n: int, device: torch.device
-) -> Iterator[Result]:
-    """Make calls in `n` threads, each with a stream of its own on the device.
+def in_training() -> bool:
+    """Whether this thread is amid a training, whose callback may ask for another."""
+    return getattr(_own, "depth", 0) > 0
 
-    Yields their results in order. An interrupt reaches those that are running at the
-    end of their epochs; what they return then is still yielded.
+
+def side_by_side(calls: Iterable[Callable[[], Result]], n: int) -> Iterator[Result]:
+    """Make calls in `n` threads; yields their results in order.
+
+    An interrupt reaches those that are running at the end of their epochs; what they
+    return then is still yielded.
     """
     stop = threading.Event()
 
     def on_its_own(call):
         _own.stop = stop
-        if device.type != "cuda":
-            return call()
-        with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream(device)):
-            return call()
+        return call()
 
     pool = ThreadPoolExecutor(n)
     try:
-        for result in [pool.submit(on_its_own, call) for call in calls]:
+        begun = deque(pool.submit(on_its_own, call) for call in calls)
+        while begun:
+            result = begun.popleft()
             try:
                 done = result.result()
             except KeyboardInterrupt:
@@ -144,6 +147,31 @@ def side_by_side(
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def on_own_stream(device: torch.device) -> Iterator[None]:
+    """Work on the device, on a stream that no other training uses.
+
+    Steps are captured and replayed where they were made one by one: libraries keep
+    working memory for each stream, which trainings must not share.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    with torch.cuda.device(device):
+        outside = torch.cuda.current_stream()
+        streams = _own.__dict__.setdefault("streams", {})
+        key = outside.device, _own.depth
+        if key not in streams:  # torch has but few of them
+            streams[key] = torch.cuda.Stream()
+        stream = streams[key]
+        stream.wait_stream(outside)
+        try:
+            with torch.cuda.stream(stream):
+                yield
+        finally:
+            outside.wait_stream(stream)
 
 
 @contextmanager

@@ -84,9 +84,12 @@ def information_maximisation(
         A scalar for (n, n_clusters), one value per head for (n, n_heads, n_clusters).
     """
     log_p = logits.log_softmax(-1)
-    conditional = categorical_entropy(log_p).mean(0)
-    log_mean = log_p.logsumexp(0) - math.log(len(logits))
-    divergence = math.log(logits.shape[-1]) - categorical_entropy(log_mean)
+    p = log_p.exp()
+    conditional = -(p * log_p).sum(-1).mean(0)
+    mean = p.mean(0)
+    # A cluster that nobody is in has no logarithm, and adds nothing.
+    log_mean = mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
+    divergence = math.log(logits.shape[-1]) + (mean * log_mean).sum(-1)
     return conditional + marginal_weight * (divergence - tolerance).clamp(min=0)
 
 

@@ -526,7 +526,7 @@ class AugmentedGANClustering(DeepClusterer):
 
 def _repeat(x, r):
     """The batch r times, one copy after the other."""
-    return x.repeat(r, *[1] * (x.ndim - 1))
+    return x if r == 1 else x.repeat(r, *[1] * (x.ndim - 1))
 
 
 def _each_head(loss, *kinds):
