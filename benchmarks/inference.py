@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from benchmarks.in_turn import ratio_of
-from benchmarks.modes import data_like
+from benchmarks.modes import data_like, short
 from skdeepcluster.engine import chunks
 from skdeepcluster.methods import METHODS
 
@@ -20,10 +20,8 @@ def compare(data: str = "table", device: str = "cpu", rounds: int = 9) -> str:
         "|---|---|---|---|---|",
     ]
     X = data_like(data)
-    for method, kind in METHODS.items():
-        epochs = ("max_epochs", "prior_max_epochs", "gan_max_epochs")
-        epochs = {name: 1 for name in epochs if name in kind().get_params()}
-        model = kind(10, tol=0, random_state=0, device=device, **epochs)
+    for method in METHODS:
+        model = short(method, device, 1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.fit(X[:1_000])

@@ -19,7 +19,7 @@ SHAPES = {
 }
 _K = 10
 _EPOCHS = 6
-_EPOCH_PARAMETERS = ("max_epochs", "prior_max_epochs", "gan_max_epochs")
+_PHASES = ("", "prior_", "gan_", "pretrain_")
 
 # Of an iteration at the papers' settings, per method and phase: floating-point
 # operations in 1e9, kernels, optimizer steps.
@@ -69,17 +69,19 @@ def data_like(name: str) -> np.ndarray:
     return rng.integers(0, 256, shape).astype(np.uint8)
 
 
-def _model(method: str, device: str, **params):
+def short(method: str, device: str, epochs: int, **params):
+    """Model of few epochs in every phase."""
     kind = METHODS[method]
-    epochs = {p: _EPOCHS for p in _EPOCH_PARAMETERS if p in kind().get_params()}
-    return kind(_K, tol=0, random_state=0, device=device, **epochs, **params)
+    names = {f"{phase}max_epochs" for phase in _PHASES} & set(kind().get_params())
+    params = {**params, **dict.fromkeys(names, epochs)}
+    return kind(_K, tol=0, random_state=0, device=device, **params)
 
 
 def _pace(method: str, data: str, device: str, params: dict) -> list[tuple]:
     """(phase, seconds per step, mebibytes) of each phase of a short fit."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = _model(method, device, **params).fit(data_like(data))
+        model = short(method, device, _EPOCHS, **params).fit(data_like(data))
     history = model.history_
     paces = np.diff(history["step"], prepend=0) / history["dur"]
     memory = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else None
@@ -133,7 +135,7 @@ def side_by_side(data: str, device: str, n_init: int = 8) -> str:
     lines = ["| method | one fit, s | 8 at once, s | ratio |", "|---|---|---|---|"]
     X = data_like(data)
     for method in METHODS:
-        model = _model(method, device)
+        model = short(method, device, _EPOCHS)
         _seconds(model, X)  # warms up
         one = _seconds(model, X)
         several = _seconds(model.set_params(n_init=n_init), X)

@@ -3,16 +3,22 @@
 from skdeepcluster._version import __version__
 from skdeepcluster.methods import (
     DCCS,
+    DEC,
+    IDEC,
     UDC,
     AugmentedGANClustering,
+    AutoencoderKMeans,
     SIMIClusterGAN,
     VariationalClustering,
 )
 
 __all__ = [
     "DCCS",
+    "DEC",
+    "IDEC",
     "UDC",
     "AugmentedGANClustering",
+    "AutoencoderKMeans",
     "SIMIClusterGAN",
     "VariationalClustering",
     "__version__",

@@ -52,6 +52,32 @@ _PARTS = {
     verbose : int, default=0
         Print a row per epoch where positive.
 """,
+    "autoencoder parameters": """
+    n_clusters : int, default=8
+        Number of clusters.
+    encoder : nn.Module or callable, default=None
+        Own encoder: a module (copied, never trained in place) that maps a batch of
+        shape (n, n_features) or (n, channels, height, width) to features (n, ...), or
+        a factory called with the shape of one input. The code is a linear layer on
+        top; the decoder stays as it is.
+    hidden_layer_sizes : tuple of int or "auto", default="auto"
+        Hidden layers from the input to the code, with ReLU; the decoder mirrors them.
+        "auto": (500, 500, 2000) for images, as published, which are read as rows; (500,
+        500) for tables, where the widest layer would take most of the time.
+    n_latent : int, default=10
+        Width of the code.
+    convolutional : bool, default=False
+        Strided convolutions in place of the linear layers, for images of any size.
+""",
+    "pretraining parameters": """
+    batch_size : int, default=256
+        Rows of a minibatch; incomplete ones are dropped.
+    pretrain_learning_rate : float, default=1e-3
+        Step size of Adam in the pretraining.
+    pretrain_max_epochs : int or "auto", default="auto"
+        Passes over the data in the pretraining. "auto": a budget of 4 steps per row, at
+        least 500, at most 3,000 for tables, 10,000 for images.
+""",
     "shared attributes": """
     labels_ : ndarray of shape (n_samples,)
         Cluster of each training sample, from 0.

@@ -47,6 +47,14 @@ QUICK_AUG = {
     "max_epochs": 5,
     "random_state": 0,
 }
+QUICK_AE = {
+    "hidden_layer_sizes": (32,),
+    "n_latent": 3,
+    "batch_size": 16,
+    "max_epochs": 5,
+    "random_state": 0,
+}
+QUICK_DEC = {**QUICK_AE, "pretrain_max_epochs": 5}
 
 
 def weights(net):

@@ -5,13 +5,24 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdeepcluster import (
     DCCS,
+    DEC,
+    IDEC,
     UDC,
     AugmentedGANClustering,
+    AutoencoderKMeans,
     SIMIClusterGAN,
     VariationalClustering,
 )
 from skdeepcluster.methods import METHODS
-from tests.conftest import QUICK, QUICK_AUG, QUICK_SIMI, QUICK_UDC, QUICK_VC
+from tests.conftest import (
+    QUICK,
+    QUICK_AE,
+    QUICK_AUG,
+    QUICK_DEC,
+    QUICK_SIMI,
+    QUICK_UDC,
+    QUICK_VC,
+)
 
 # Trained for real: check_clustering passes because it clusters.
 ESTIMATORS = [
@@ -20,6 +31,9 @@ ESTIMATORS = [
     SIMIClusterGAN(**{**QUICK_SIMI, "prior_max_epochs": 100, "max_epochs": 50}),
     VariationalClustering(**{**QUICK_VC, "max_epochs": 100}),
     AugmentedGANClustering(**{**QUICK_AUG, "max_epochs": 150}),
+    AutoencoderKMeans(**{**QUICK_AE, "max_epochs": 20}),
+    DEC(**{**QUICK_DEC, "pretrain_max_epochs": 20}),
+    IDEC(**{**QUICK_DEC, "pretrain_max_epochs": 20}),
 ]
 assert {type(estimator) for estimator in ESTIMATORS} == set(METHODS.values())
 DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]

@@ -9,8 +9,11 @@ from sklearn.metrics import adjusted_rand_score
 
 from skdeepcluster import (
     DCCS,
+    DEC,
+    IDEC,
     UDC,
     AugmentedGANClustering,
+    AutoencoderKMeans,
     SIMIClusterGAN,
     VariationalClustering,
 )
@@ -23,9 +26,20 @@ from skdeepcluster.engine import (
     make_batches,
 )
 from skdeepcluster.networks import Scaling
-from tests.conftest import QUICK, QUICK_AUG, QUICK_SIMI, QUICK_UDC, QUICK_VC
+from tests.conftest import (
+    QUICK,
+    QUICK_AE,
+    QUICK_AUG,
+    QUICK_DEC,
+    QUICK_SIMI,
+    QUICK_UDC,
+    QUICK_VC,
+)
 
 METHODS = {
+    "ae_kmeans": (AutoencoderKMeans, QUICK_AE),
+    "dec": (DEC, QUICK_DEC),
+    "idec": (IDEC, QUICK_DEC),
     "dccs": (DCCS, QUICK),
     "udc": (UDC, QUICK_UDC),
     "simi_clustergan": (SIMIClusterGAN, QUICK_SIMI),

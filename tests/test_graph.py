@@ -9,13 +9,24 @@ from skorch.callbacks import Callback
 
 from skdeepcluster import (
     DCCS,
+    DEC,
+    IDEC,
     UDC,
     AugmentedGANClustering,
+    AutoencoderKMeans,
     SIMIClusterGAN,
     VariationalClustering,
 )
 from skdeepcluster.engine import ResidentBatches, ResumableCheckpoint, TimeLimit, graph
-from tests.conftest import QUICK, QUICK_AUG, QUICK_SIMI, QUICK_UDC, QUICK_VC
+from tests.conftest import (
+    QUICK,
+    QUICK_AE,
+    QUICK_AUG,
+    QUICK_DEC,
+    QUICK_SIMI,
+    QUICK_UDC,
+    QUICK_VC,
+)
 from tests.stand_in import RecordedGraph
 
 TABLE = np.random.default_rng(0).normal(size=(150, 5)).astype(np.float32)
@@ -55,6 +66,12 @@ CASES = {
         VariationalClustering(3, batch_size=16, n_top=2, **QUICK_VC),
         TABLE,
     ),
+    "autoencoder, variational": (
+        AutoencoderKMeans(3, kind="variational", **QUICK_AE),
+        TABLE,
+    ),
+    "DEC": (DEC(3, tol=0, update_interval=7, **QUICK_DEC), TABLE),
+    "IDEC": (IDEC(3, tol=0, update_interval=7, **QUICK_DEC), TABLE),
     "augmented GAN, heads": (AugmentedGANClustering(3, **QUICK_AUG), TABLE),
     "augmented GAN": (
         AugmentedGANClustering(

@@ -9,14 +9,19 @@ import torch
 
 from skdeepcluster import (
     DCCS,
+    DEC,
+    IDEC,
     UDC,
     AugmentedGANClustering,
+    AutoencoderKMeans,
     SIMIClusterGAN,
     VariationalClustering,
 )
 from tests.conftest import (
     QUICK,
+    QUICK_AE,
     QUICK_AUG,
+    QUICK_DEC,
     QUICK_SIMI,
     QUICK_UDC,
     QUICK_VC,
@@ -104,6 +109,30 @@ STEPS = {
         -1,
         ["all"],
         {"all": {"encoder", "posterior", "prior", "decoder"}},
+        set(),
+    ),
+    "autoencoder": (
+        AutoencoderKMeans(3, **QUICK_AE),
+        TABLE,
+        0,
+        ["autoencoder"],
+        {"autoencoder": {"encoder", "decoder"}},
+        set(),
+    ),
+    "DEC": (
+        DEC(3, **QUICK_DEC),
+        TABLE,
+        1,
+        ["clustering"],
+        {"clustering": {"encoder", "centers"}},
+        set(),
+    ),
+    "IDEC": (
+        IDEC(3, **QUICK_DEC),
+        TABLE,
+        1,
+        ["clustering"],
+        {"clustering": {"encoder", "decoder", "centers"}},
         set(),
     ),
     "augmented GAN, phase 2": (

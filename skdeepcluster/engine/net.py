@@ -155,7 +155,8 @@ class Net(NeuralNet, Draws):
             return
         for name in self.optimizers:
             for group in getattr(self, f"{name}_optimizer_").param_groups:
-                group["capturable"] = True
+                if "capturable" in group:  # Adam's step; SGD counts none
+                    group["capturable"] = True
                 group["lr"] = torch.tensor(float(group["lr"]), device=self.device)
 
     def _inexact(self) -> list[torch.nn.Module]:

@@ -21,6 +21,7 @@ from skdeepcluster.losses.information import (
     js_mutual_information,
 )
 from skdeepcluster.losses.likelihood import Likelihood
+from skdeepcluster.losses.targets import sharpened
 from skdeepcluster.losses.vat import virtual_adversarial
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "information_maximisation",
     "js_mutual_information",
     "range_penalty",
+    "sharpened",
     "squared_wasserstein2",
     "virtual_adversarial",
     "wasserstein",

@@ -1,7 +1,10 @@
 """One file per paper."""
 
 from skdeepcluster.methods.augmented_gan import AugmentedGANClustering
+from skdeepcluster.methods.autoencoder_kmeans import AutoencoderKMeans
 from skdeepcluster.methods.dccs import DCCS
+from skdeepcluster.methods.dec import DEC
+from skdeepcluster.methods.idec import IDEC
 from skdeepcluster.methods.simi_clustergan import SIMIClusterGAN
 from skdeepcluster.methods.udc import UDC
 from skdeepcluster.methods.variational_clustering import VariationalClustering
@@ -9,7 +12,10 @@ from skdeepcluster.methods.variational_clustering import VariationalClustering
 # By the name that command lines and benchmarks have for them.
 METHODS = {
     "augmented_gan": AugmentedGANClustering,
+    "ae_kmeans": AutoencoderKMeans,
     "dccs": DCCS,
+    "dec": DEC,
+    "idec": IDEC,
     "simi_clustergan": SIMIClusterGAN,
     "udc": UDC,
     "vc": VariationalClustering,
@@ -17,9 +23,12 @@ METHODS = {
 
 __all__ = [
     "DCCS",
+    "DEC",
+    "IDEC",
     "METHODS",
     "UDC",
     "AugmentedGANClustering",
+    "AutoencoderKMeans",
     "SIMIClusterGAN",
     "VariationalClustering",
 ]

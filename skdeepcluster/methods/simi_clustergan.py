@@ -34,6 +34,7 @@ from skdeepcluster.losses import (
     wasserstein,
 )
 from skdeepcluster.networks import (
+    Centers,
     ConvEncoder,
     ConvGenerator,
     CustomEncoder,
@@ -658,33 +659,6 @@ or (n_samples, height, width, channels)
         proportions = np.zeros(self._description["n_clusters"])
         proportions[self._kept] = np.bincount(self.labels_)
         return proportions
-
-
-class Centers(nn.Module):
-    """Centres of k-means, as Gaussians of one variance, once they have been fitted."""
-
-    centers: torch.Tensor
-    variance: torch.Tensor
-
-    def __init__(self, n_clusters: int, n_embedding: int):
-        super().__init__()
-        self.register_buffer("centers", torch.zeros(n_clusters, n_embedding))
-        self.register_buffer("variance", torch.zeros(()))
-
-    @property
-    def fitted(self) -> bool:
-        """Whether there are any."""
-        return bool(self.variance > 0)
-
-    def set(self, centers: np.ndarray, variance: float) -> None:
-        """Take over fitted centres, and the variance around them."""
-        self.centers.copy_(torch.from_numpy(centers))
-        self.variance.fill_(max(variance, 1e-12))
-
-    def forward(self, embedding):
-        """Logarithm of each Gaussian's density, up to a constant."""
-        difference = embedding[:, None] - self.centers
-        return -difference.square().sum(2) / (2 * self.variance)
 
 
 def _n_noise(input_shape: tuple[int, ...]) -> int:

@@ -1,5 +1,6 @@
 """Networks: plain modules whose sizes come from the input."""
 
+from skdeepcluster.networks.autoencoder import Centers, StudentCenters, autoencoder
 from skdeepcluster.networks.clustergan import ConvGenerator, DeepConvEncoder
 from skdeepcluster.networks.conv import ConvEncoder, ResidualEncoder
 from skdeepcluster.networks.custom import CustomEncoder, FrozenEncoder
@@ -24,6 +25,7 @@ from skdeepcluster.networks.variational import (
 )
 
 __all__ = [
+    "Centers",
     "ClusterHeads",
     "ConvEncoder",
     "ConvGenerator",
@@ -41,6 +43,8 @@ __all__ = [
     "Sobel",
     "StridedEncoder",
     "StridedGenerator",
+    "StudentCenters",
+    "autoencoder",
     "dcgan",
     "imsat_normal_",
     "mlp",

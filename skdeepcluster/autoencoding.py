@@ -1,0 +1,263 @@
+"""What the methods that begin with an autoencoder share."""
+
+from __future__ import annotations
+
+import functools
+from abc import abstractmethod
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, cast
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from sklearn.utils._param_validation import Interval, StrOptions
+from skorch.callbacks import Callback
+from torch import nn
+from torch.nn.functional import mse_loss
+
+from skdeepcluster.base import DeepClusterer
+from skdeepcluster.losses import categorical_kl, sharpened
+from skdeepcluster.networks import StudentCenters, autoencoder
+
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+
+
+class AutoencoderClusterer(DeepClusterer):
+    """Base of methods that train an autoencoder, and place centres in its code.
+
+    A method adds `_centers`, a module that turns codes into logits, and what follows
+    the pretraining, `_train_clusters`.
+    """
+
+    _parameter_constraints: dict = {
+        **DeepClusterer._parameter_constraints,
+        "hidden_layer_sizes": [tuple, list, StrOptions({"auto"})],
+        "n_latent": [Interval(Integral, 1, None, closed="left")],
+        "convolutional": ["boolean"],
+    }
+
+    def _check_params(self):
+        if not isinstance(self.hidden_layer_sizes, str):
+            self._check_layers("hidden_layer_sizes")
+
+    # -- networks ---------------------------------------------------------------------
+
+    def _describe(self, input_shape):
+        is_table = len(input_shape) == 1
+        if self.convolutional and is_table:
+            raise self._wrong_kind("convolutional", True)
+        if self.convolutional:
+            self._check_sides(input_shape)
+            self._check_pixels(input_shape)
+        hidden = (500, 500) if is_table else (500, 500, 2_000)
+        return {
+            "input_shape": tuple(input_shape),
+            "n_clusters": int(self.n_clusters),
+            "n_latent": int(self.n_latent),
+            "n_out": int(self._n_out()),
+            "hidden": [int(n) for n in self._auto("hidden_layer_sizes", hidden)],
+            "convolutional": bool(self.convolutional),
+            "encoder": self.encoder,
+        }
+
+    @classmethod
+    def _networks(
+        cls,
+        input_shape,
+        n_clusters,
+        n_latent,
+        n_out,
+        hidden,
+        convolutional,
+        encoder,
+        **own,
+    ):
+        E, D = autoencoder(input_shape, hidden, n_latent, convolutional, encoder, n_out)
+        C = cls._centers(n_clusters, n_latent, **own)
+        return {"encoder": E, "decoder": D, "centers": C}
+
+    def _n_out(self) -> int:
+        """Width of the encoder's output, whose first part is the code."""
+        return self.n_latent
+
+    @staticmethod
+    @abstractmethod
+    def _centers(n_clusters: int, n_latent: int, **own) -> nn.Module:
+        """Return the module of the centres, with `fitted` and `set`."""
+
+    def _draw_weights(self, name, network, generator):
+        if name != "centers":  # they are placed
+            super()._draw_weights(name, network, generator)
+
+    # -- training ---------------------------------------------------------------------
+
+    def _pretrain(self, net, max_epochs, step: Callable) -> None:
+        n = net.batches.n_samples
+        budget = self._auto_budget(n, table=3_000, images=10_000, least=500)
+        net.run(step, **self._schedule(net, max_epochs, budget), phase="pretraining")
+
+    def _reconstruction_step(self, net):
+        """Update encoder and decoder by the squared error."""
+        x = net.draw()
+        loss = mse_loss(net.decoder_(net.encoder_(x)[1]), x)
+        return {"loss": net.descend("autoencoder", loss)}
+
+    def _code(self, x):
+        """Code of a scaled batch."""
+        return self._model["encoder"](x)[1][:, : self._description["n_latent"]]
+
+    @torch.no_grad()
+    def _codes(self, net) -> torch.Tensor:
+        """Codes of all rows, amid a training."""
+        E = net.encoder_
+        training = E.training
+        E.eval()
+        codes = torch.cat([self._code(x) for x in net.batches.in_order(1_024)])
+        E.train(training)
+        return codes
+
+    def _place(self, codes: np.ndarray) -> None:
+        """Place the centres by k-means of these codes."""
+        kmeans = KMeans(self.n_clusters, n_init=20, random_state=0).fit(codes)
+        variance = kmeans.inertia_ / codes.size
+        centers = cast(StudentCenters, self._model["centers"])
+        centers.set(kmeans.cluster_centers_, variance)
+
+    def _complete(self, X):
+        # The end of the one method; of the others, if they are stopped before.
+        if not self._model["centers"].fitted:
+            self._place(np.concatenate([code for code, _ in self._infer(X)]))
+
+    # -- inference --------------------------------------------------------------------
+
+    def _encode(self, x):
+        z, C = self._code(x), self._model["centers"]
+        n_clusters = self._description["n_clusters"]
+        return z, C(z) if C.fitted else z.new_zeros(len(z), n_clusters)
+
+
+class TargetClusterer(AutoencoderClusterer):
+    """Base of methods that sharpen their own assignments: DEC and what follows it.
+
+    A method adds its `_step`, which is given the target of all rows.
+    """
+
+    _parameter_constraints: dict = {
+        **AutoencoderClusterer._parameter_constraints,
+        "alpha": [_POSITIVE],
+        "update_interval": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "pretrain_learning_rate": [_POSITIVE],
+        "pretrain_max_epochs": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+    }
+
+    def _describe(self, input_shape):
+        return {**super()._describe(input_shape), "alpha": float(self.alpha)}
+
+    @staticmethod
+    def _centers(n_clusters, n_latent, alpha):
+        return StudentCenters(n_clusters, n_latent, alpha)
+
+    def _adam(self):
+        """Optimizer of the pretraining."""
+        rate = self.pretrain_learning_rate
+        return functools.partial(torch.optim.Adam, lr=rate, fused=True)
+
+    def _train(self, net):
+        self._pretrain(net, self.pretrain_max_epochs, self._reconstruction_step)
+        self._place(self._codes(net).cpu().numpy())
+        n = net.batches.n_samples
+        target = torch.empty(n, self.n_clusters, device=net.device)
+        assign = functools.partial(self._assign_all, net)
+        # Before the user's callbacks: a checkpoint puts its state back.
+        net.callbacks_.insert(1, ("target", TargetRefresh(assign, target, self.tol)))
+        plan = self._schedule(net, self.max_epochs, self._auto_budget(n))
+        interval = int(np.clip(len(net.batches), 30, 140))
+        plan["steps_per_epoch"] = int(self._auto("update_interval", interval))
+        step = functools.partial(self._step, target=target)
+        net.run(step, **plan, phase="clustering")
+
+    @abstractmethod
+    def _step(self, net, target):
+        """One update towards the target, of shape (n_samples, n_clusters)."""
+
+    def _divergence(self, net, z, target):
+        """KL(P || Q) of the batch drawn last, whose code is z (eq. 2)."""
+        p = net.batches.of_batch(target)
+        logits = net.centers_(z)
+        # Rows that are nearly sure have logarithms of zero in P.
+        log_p = p.clamp(min=torch.finfo(p.dtype).tiny).log()
+        return categorical_kl(log_p, logits)
+
+    def _assign_all(self, net) -> torch.Tensor:
+        """Assignments q of all rows."""
+        with torch.no_grad():
+            return net.centers_(self._codes(net)).softmax(1)
+
+    def _not_converged(self, net):
+        if net.converged_ is not False or not self.tol:
+            return ""
+        changed = net.history[-1]["changed"]
+        if not changed > 10 * self.tol:  # or nan: too short a run to tell
+            return ""
+        return (
+            f"{type(self).__name__} had not converged after {net.n_steps} steps: "
+            f"{changed:.1%} of the samples changed their cluster between the last two "
+            "updates of the target. Raise max_epochs."
+        )
+
+
+class TargetRefresh(Callback):
+    """Compute the target of all rows before each epoch; end when labels stay.
+
+    Parameters
+    ----------
+    assign : callable
+        Returns assignments of all rows, shape (n_samples, n_clusters).
+    target : tensor of shape (n_samples, n_clusters)
+        Written in place, where a captured step reads it.
+    tol : float
+        The phase ends, with the coming epoch, when at most this share of the labels has
+        changed since the epoch before; 0 never ends it.
+    """
+
+    def __init__(
+        self, assign: Callable[[], torch.Tensor], target: torch.Tensor, tol: float
+    ):
+        self.assign = assign
+        self.target = target
+        self.tol = tol
+
+    def on_train_begin(self, net, **kwargs):
+        """Forget the phase before."""
+        self.before_: torch.Tensor | None = None
+        net.converged_ = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Labels at the last refresh."""
+        return {"before": self.before_}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        before = state["before"]
+        self.before_ = None if before is None else before.to(self.target.device)
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Refresh the target, and compare."""
+        q = self.assign()
+        self.target.copy_(sharpened(q))
+        labels, self.changed_ = q.argmax(1), float("nan")
+        if self.before_ is not None:
+            self.changed_ = float((labels != self.before_).float().mean())
+        self.before_ = labels
+        net.converged_ = self.tol > 0 and self.changed_ <= self.tol
+
+    def on_epoch_end(self, net, **kwargs):
+        """Write down the share."""
+        net.history.record("changed", self.changed_)

@@ -1,0 +1,160 @@
+"""K-means on the code of an autoencoder: the baseline of deep clustering."""
+
+from __future__ import annotations
+
+import functools
+from numbers import Real
+
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch.nn.functional import mse_loss
+
+from skdeepcluster.autoencoding import AutoencoderClusterer
+from skdeepcluster.docstrings import documented
+from skdeepcluster.losses import gaussian_kl
+from skdeepcluster.networks import Centers
+
+
+@documented
+class AutoencoderKMeans(AutoencoderClusterer):
+    r"""K-means on the code of an autoencoder.
+
+    An encoder :math:`f` and a decoder :math:`g` learn to reconstruct the data [1]_,
+
+    .. math::
+        \mathcal L=\mathbb E\,\lVert x-g(f(\tilde x))\rVert^2/d,
+
+    with :math:`\tilde x=x`, or a copy of which entries are set to zero [2]_; or as a
+    variational autoencoder [3]_ with unit variance,
+
+    .. math::
+        \mathcal L=\tfrac1d\,\mathbb E\big[\tfrac12\lVert x-g(z)\rVert^2
+        +\mathrm{KL}\big(q(z|x)\parallel\mathcal N(0,I)\big)\big].
+
+    K-means then finds the clusters of the codes :math:`f(x)`.
+
+    Parameters
+    ----------
+    %(autoencoder parameters)s
+    kind : {"plain", "denoising", "variational"}, default="plain"
+        What is reconstructed from what. The code of a variational one is its mean.
+    corruption : float, default=0.2
+        Share of the entries that are set to zero, for ``kind="denoising"``; scaled
+        inputs have mean 0, or lie between -1 and 1.
+    batch_size : int, default=256
+        Rows of a minibatch; incomplete ones are dropped.
+    learning_rate : float, default=1e-3
+        Step size of Adam.
+    max_epochs : int or "auto", default="auto"
+        Passes over the data. "auto": a budget of 4 steps per row, at least 500, at most
+        3,000 for tables, 10,000 for images.
+    tol, n_iter_no_change : float, int
+        Not used: the training has a fixed length.
+    %(shared parameters)s
+
+    Attributes
+    ----------
+    %(shared attributes)s
+    history_ : dict of ndarray of shape (n_epochs,)
+        Per epoch, the means of ``loss``, and ``step``, ``epoch``, ``phase``, ``dur``
+        (seconds).
+
+    Notes
+    -----
+    **Differs from the papers.** (1) All layers are trained at once by Adam; the stacked
+    autoencoders of the deep clustering papers are trained layer by layer by SGD. (2)
+    The default budget is a fraction of their 300 passes over MNIST.
+
+    References
+    ----------
+    .. [1] G. E. Hinton, R. R. Salakhutdinov, "Reducing the Dimensionality of Data with
+       Neural Networks", Science, 2006.
+    .. [2] P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio, P.-A. Manzagol, "Stacked
+       Denoising Autoencoders", Journal of Machine Learning Research, 2010.
+    .. [3] D. P. Kingma, M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import AutoencoderKMeans
+    >>> X, _ = make_blobs(60, centers=[[-9, -9], [0, 0], [9, 9]], random_state=0)
+    >>> params = {"hidden_layer_sizes": (32,), "n_latent": 2, "max_epochs": 50}
+    >>> model = AutoencoderKMeans(3, **params, random_state=0).fit(X)
+    >>> model.predict(X).shape, model.transform(X).shape
+    ((60,), (60, 2))
+    """
+
+    _parameter_constraints: dict = {
+        **AutoencoderClusterer._parameter_constraints,
+        "kind": [StrOptions({"plain", "denoising", "variational"})],
+        "corruption": [Interval(Real, 0, 1, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        encoder=None,
+        hidden_layer_sizes="auto",
+        n_latent=10,
+        convolutional=False,
+        kind="plain",
+        corruption=0.2,
+        batch_size=256,
+        learning_rate=1e-3,
+        max_epochs="auto",
+        tol=0.0,
+        n_iter_no_change=1,
+        n_init=1,
+        n_jobs=None,
+        image_shape=None,
+        scale="auto",
+        transform_to="embedding",
+        device="auto",
+        graph="auto",
+        precision="auto",
+        compile=False,
+        callbacks=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self._store(locals())
+
+    def _n_out(self):
+        return self.n_latent * (2 if self.kind == "variational" else 1)
+
+    @staticmethod
+    def _centers(n_clusters, n_latent):
+        return Centers(n_clusters, n_latent)
+
+    def _optimizers(self):
+        adam = functools.partial(torch.optim.Adam, lr=self.learning_rate, fused=True)
+        return {"autoencoder": (adam, ["encoder", "decoder"])}
+
+    # -- training ---------------------------------------------------------------------
+
+    def _train(self, net):
+        step = {
+            "plain": self._reconstruction_step,
+            "denoising": self._denoising_step,
+            "variational": self._variational_step,
+        }[self.kind]
+        self._pretrain(net, self.max_epochs, step)
+
+    def _denoising_step(self, net):
+        """Reconstruct whole samples from damaged ones."""
+        E, D, x = net.encoder_, net.decoder_, net.draw()
+        kept = net.rand(*x.shape) >= self.corruption
+        loss = mse_loss(D(E(x * kept)[1]), x)
+        return {"loss": net.descend("autoencoder", loss)}
+
+    def _variational_step(self, net):
+        """Reconstruct samples from draws of their codes."""
+        E, D, x = net.encoder_, net.decoder_, net.draw()
+        mean, log_variance = E(x)[1].chunk(2, dim=1)
+        z = mean + (log_variance / 2).exp() * net.randn(*mean.shape)
+        rec = (x - D(z)).flatten(1).square().sum(1) / 2
+        ones = torch.ones_like(mean)
+        kl = gaussian_kl(mean, log_variance.exp(), torch.zeros_like(mean), ones)
+        loss = (rec + kl).mean() / x[0].numel()
+        return {"loss": net.descend("autoencoder", loss)}

@@ -1,0 +1,209 @@
+"""Autoencoder and k-means, DEC, IDEC."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+from scipy.stats import t as student
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_rand_score
+
+from skdeepcluster import DEC, IDEC, AutoencoderKMeans
+from skdeepcluster.autoencoding import TargetRefresh
+from skdeepcluster.engine import ResumableCheckpoint, TimeLimit
+from skdeepcluster.losses import sharpened
+from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.networks import StudentCenters
+from tests.conftest import QUICK_AE, QUICK_DEC, started
+
+MODELS = [
+    AutoencoderKMeans(3, **QUICK_AE),
+    DEC(3, **QUICK_DEC),
+    IDEC(3, **QUICK_DEC),
+]
+with_models = pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+with_targets = pytest.mark.parametrize(
+    "model", MODELS[1:], ids=lambda m: type(m).__name__
+)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X[:800], y[:800]
+
+
+# -- equations ------------------------------------------------------------------------
+
+
+def test_target_equals_its_equation():
+    q = softmax(np.random.default_rng(0).normal(size=(20, 4)), axis=1)
+    f = q.sum(0)
+    p = np.array([[q[i, j] ** 2 / f[j] for j in range(4)] for i in range(20)])
+    p /= p.sum(1, keepdims=True)
+    np.testing.assert_allclose(sharpened(torch.from_numpy(q)).numpy(), p)
+
+
+def test_target_favours_the_sure_and_the_small_and_survives_the_empty():
+    sure = torch.tensor([[0.7, 0.3], [0.3, 0.7]])
+    assert (sharpened(sure).max(1).values > 0.7).all()
+    small = torch.tensor([[0.5, 0.5], [0.9, 0.1], [0.9, 0.1]])
+    assert sharpened(small)[0, 1] > 0.5
+    empty = sharpened(torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+    assert torch.equal(empty, torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("alpha", [1.0, 4.0])
+def test_assignments_are_by_students_distribution(alpha):
+    rng = np.random.default_rng(0)
+    centers, z = rng.normal(size=(3, 2)), rng.normal(size=(5, 2))
+    C = StudentCenters(3, 2, alpha)
+    C.set(centers.astype(np.float32), 1.0)
+    distances = np.linalg.norm(z[:, None] - centers, axis=2)
+    # The equation's unnormalised density is that of t, of distances over sqrt(1).
+    q = student.pdf(distances, df=alpha)
+    q /= q.sum(1, keepdims=True)
+    got = C(torch.from_numpy(z.astype(np.float32))).softmax(1)
+    np.testing.assert_allclose(got.detach().numpy(), q, rtol=1e-5)
+
+
+# -- algorithm ------------------------------------------------------------------------
+
+
+@with_targets
+def test_the_target_is_of_all_rows_and_stays_for_an_interval(model, table, monkeypatch):
+    targets, seen = [], []
+    refresh = TargetRefresh.on_epoch_begin
+
+    def watched(self, net, **kwargs):
+        refresh(self, net, **kwargs)
+        with torch.no_grad():
+            E, C = net.encoder_, net.centers_
+            all_rows = torch.cat(list(net.batches.in_order(1_000)))
+            expected = sharpened(C(E(all_rows)[1]).softmax(1))
+        torch.testing.assert_close(self.target, expected)
+        targets.append(self.target.clone())
+
+    step = type(model)._step
+
+    def counted(self, net, target):
+        torch.testing.assert_close(target, targets[-1], rtol=0, atol=0)
+        seen.append(len(targets))
+        return step(self, net, target)
+
+    monkeypatch.setattr(TargetRefresh, "on_epoch_begin", watched)
+    monkeypatch.setattr(type(model), "_step", counted)
+    clone(model).set_params(update_interval=7, max_epochs=6, tol=0).fit(table)
+    # 12 minibatches a pass: 72 steps, 7 of them for each target.
+    assert np.bincount(seen)[1:].tolist() == [7] * 10 + [2]
+
+
+@with_targets
+def test_it_ends_when_labels_stay(model, blobs):
+    model = clone(model).set_params(update_interval=5, max_epochs=500)
+    history = model.fit(blobs).history_
+    changed = history["changed"][history["phase"] == "clustering"]
+    assert np.isnan(changed[0]) and changed[-1] <= 0.001
+    assert (changed[1:-1] > 0.001).all() and len(changed) < 100
+    assert model.predict(blobs).tolist() == model.labels_.tolist()
+    longer = clone(model).set_params(tol=0, max_epochs=20).fit(blobs).history_
+    assert (longer["phase"] == "clustering").sum() == 20 * 5 // 5
+
+
+@with_models
+def test_a_fit_that_was_stopped_goes_on(model, table, tmp_path):
+    params = {"max_epochs": 6, "tol": 0}
+    if not isinstance(model, AutoencoderKMeans):
+        params |= {"update_interval": 5}
+    model = clone(model).set_params(**params)
+    whole = clone(model).fit(table)
+    keep = ResumableCheckpoint(tmp_path / "fit.ckpt")
+    for _ in range(30):
+        stop = [TimeLimit(0), keep]
+        part = clone(model).set_params(callbacks=stop).fit(table)
+        if part.n_iter_ == whole.n_iter_:
+            break
+    rest = clone(model).set_params(callbacks=[keep]).fit(table)
+    np.testing.assert_array_equal(rest.transform(table), whole.transform(table))
+    np.testing.assert_array_equal(rest.history_["loss"], whole.history_["loss"])
+    if "changed" in whole.history_:
+        changed = (one.history_["changed"] for one in (rest, whole))
+        np.testing.assert_array_equal(*changed)
+
+
+@with_targets
+def test_stopped_in_the_pretraining_it_is_k_means_of_the_code(model, blobs):
+    stopped = clone(model).set_params(callbacks=[TimeLimit(0)]).fit(blobs)
+    assert set(stopped.history_["phase"]) == {"pretraining"}
+    codes = stopped.transform(blobs)
+    kmeans = KMeans(3, n_init=20, random_state=0).fit(codes)
+    assert adjusted_rand_score(kmeans.labels_, stopped.labels_) == 1
+
+
+def test_centres_begin_at_k_means(table):
+    net, phases = started(DEC(3, **QUICK_DEC), table)
+    with torch.no_grad():
+        codes = net.encoder_(torch.cat(list(net.batches.in_order(1_000))))[1]
+    kmeans = KMeans(3, n_init=20, random_state=0).fit(codes.numpy())
+    found = net.centers_.centers.detach().numpy()
+    np.testing.assert_allclose(found, kmeans.cluster_centers_, rtol=1e-4, atol=1e-5)
+    assert [plan["phase"] for _, plan in phases] == ["pretraining", "clustering"]
+
+
+@pytest.mark.parametrize("kind", ["plain", "denoising", "variational"])
+@pytest.mark.parametrize("convolutional", [False, True])
+def test_images_of_any_size(kind, convolutional, images):
+    X = images[:, :, :7]
+    params = {**QUICK_AE, "max_epochs": 1, "n_latent": 4}
+    model = AutoencoderKMeans(3, kind=kind, convolutional=convolutional, **params)
+    assert model.fit(X).transform(X).shape == (60, 4)
+    assert model.cluster_centers_.shape[1:] == (8, 7)
+
+
+def test_convolutions_are_for_images(table):
+    with pytest.raises(ValueError, match="convolutional=True is for images"):
+        DEC(3, convolutional=True).fit(table)
+    with pytest.raises(ValueError, match="hidden_layer_sizes"):
+        DEC(3, hidden_layer_sizes=(3, 0)).fit(table)
+
+
+# -- quality --------------------------------------------------------------------------
+
+DIGITS = {"hidden_layer_sizes": (200, 200), "batch_size": 100, "random_state": 0}
+
+
+@pytest.mark.parametrize("kind, most", [("plain", 0.9), ("denoising", 1.1)])
+def test_a_code_holds_more_than_as_many_principal_components(kind, most, digits):
+    """Squared error relative to PCA's; that of a code that is not trained is > 2."""
+    X, _ = digits
+    model = AutoencoderKMeans(10, kind=kind, max_epochs=100, **DIGITS).fit(X)
+    scaling, model_ = model._scaling, model._model
+    with torch.no_grad():
+        x = scaling(scaling.centre(X))
+        error = (model_["decoder"](model_["encoder"](x)[1]) - x).square().mean()
+    pca = PCA(10).fit(x.numpy())
+    least = np.square(pca.inverse_transform(pca.transform(x.numpy())) - x.numpy())
+    assert error.item() < most * least.mean()
+
+
+@pytest.mark.parametrize("method", [DEC, IDEC])
+def test_self_training_improves_on_k_means(method, digits):
+    """With P = Q, which teaches nothing, the accuracy stays that of the pretraining."""
+    X, y = digits
+    params = {**DIGITS, "pretrain_max_epochs": 60}
+    model = method(10, max_epochs=60, **params).fit(X)
+    before = AutoencoderKMeans(10, max_epochs=60, **DIGITS).fit(X)
+    accuracy = clustering_accuracy(y, model.labels_)
+    assert accuracy > clustering_accuracy(y, before.labels_) + 0.015
+    assert accuracy > 0.81
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("method", [AutoencoderKMeans, DEC, IDEC])
+def test_separated_blobs(method, seed, blobs):
+    y = np.argmin(abs(blobs[:, :1] - [[-9, 0, 9]]), axis=1)
+    small = {"hidden_layer_sizes": (32,), "n_latent": 2, "random_state": seed}
+    assert adjusted_rand_score(y, method(3, **small).fit_predict(blobs)) == 1
