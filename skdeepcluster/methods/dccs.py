@@ -352,7 +352,8 @@ class DCCS(DeepClusterer):
         if self._description["input_shape"][0] == 1:
             x = augment.to_grey(x) if x.ndim == 4 else x
         a, out = Q(x)
-        style, logits = out.tensor_split([self._description["n_style"]], dim=1)
+        n_style, n_clusters = (self._description[k] for k in ("n_style", "n_clusters"))
+        style, logits = out.split([n_style, n_clusters], dim=1)
         return a, logits, torch.cat([style, logits.softmax(1)], 1)
 
     def _sample_prior(self, net, n, edges):

@@ -618,7 +618,8 @@ or (n_samples, height, width, channels)
 
     def _code(self, E, x):
         """Noise and category logits that the encoder finds in x."""
-        return E(x)[1].tensor_split([self._description["n_noise"]], dim=1)
+        n_noise, n_clusters = (self._description[k] for k in ("n_noise", "n_clusters"))
+        return E(x)[1].split([n_noise, n_clusters], dim=1)
 
     def _encode(self, x):
         noise, logits = self._code(self._model["encoder"], x)
