@@ -9,6 +9,7 @@ from skdeepcluster.methods import (
     AugmentedGANClustering,
     AutoencoderKMeans,
     SIMIClusterGAN,
+    VaDE,
     VariationalClustering,
 )
 
@@ -20,6 +21,7 @@ __all__ = [
     "AugmentedGANClustering",
     "AutoencoderKMeans",
     "SIMIClusterGAN",
+    "VaDE",
     "VariationalClustering",
     "__version__",
 ]

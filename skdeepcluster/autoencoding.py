@@ -20,7 +20,7 @@ from skdeepcluster.base import DeepClusterer
 from skdeepcluster.losses import categorical_kl, sharpened
 from skdeepcluster.networks import StudentCenters, autoencoder
 
-_POSITIVE = Interval(Real, 0, None, closed="neither")
+POSITIVE = Interval(Real, 0, None, closed="neither")
 
 
 class AutoencoderClusterer(DeepClusterer):
@@ -145,12 +145,12 @@ class TargetClusterer(AutoencoderClusterer):
 
     _parameter_constraints: dict = {
         **AutoencoderClusterer._parameter_constraints,
-        "alpha": [_POSITIVE],
+        "alpha": [POSITIVE],
         "update_interval": [
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
-        "pretrain_learning_rate": [_POSITIVE],
+        "pretrain_learning_rate": [POSITIVE],
         "pretrain_max_epochs": [
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),

@@ -1,4 +1,4 @@
-"""Autoencoder and k-means, DEC, IDEC."""
+"""Autoencoder and k-means, DEC, IDEC, VaDE."""
 
 import numpy as np
 import pytest
@@ -7,26 +7,27 @@ from scipy.special import softmax
 from scipy.stats import t as student
 from sklearn.base import clone
 from sklearn.cluster import KMeans
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_blobs
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
-from skdeepcluster import DEC, IDEC, AutoencoderKMeans
+from skdeepcluster import DEC, IDEC, AutoencoderKMeans, VaDE
 from skdeepcluster.autoencoding import TargetRefresh
 from skdeepcluster.engine import ResumableCheckpoint, TimeLimit
 from skdeepcluster.losses import sharpened
 from skdeepcluster.metrics import clustering_accuracy
-from skdeepcluster.networks import StudentCenters
+from skdeepcluster.networks import MixturePrior, StudentCenters
 from tests.conftest import QUICK_AE, QUICK_DEC, started
 
 MODELS = [
     AutoencoderKMeans(3, **QUICK_AE),
     DEC(3, **QUICK_DEC),
     IDEC(3, **QUICK_DEC),
+    VaDE(3, **QUICK_DEC),
 ]
 with_models = pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
 with_targets = pytest.mark.parametrize(
-    "model", MODELS[1:], ids=lambda m: type(m).__name__
+    "model", MODELS[1:3], ids=lambda m: type(m).__name__
 )
 
 
@@ -68,6 +69,49 @@ def test_assignments_are_by_students_distribution(alpha):
     q /= q.sum(1, keepdims=True)
     got = C(torch.from_numpy(z.astype(np.float32))).softmax(1)
     np.testing.assert_allclose(got.detach().numpy(), q, rtol=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_the_bound_of_vade_equals_its_equation(likelihood):
+    """Term by term in float64, as the paper prints it, for one draw of z."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(12, 4, 4)).astype(np.float32)
+    model = VaDE(3, likelihood=likelihood, **QUICK_DEC).fit(X)
+    n, d, K, D = 12, 3, 3, 16
+    x, z = rng.uniform(size=(n, D)), rng.normal(size=(n, d))
+    mean, s2 = rng.normal(size=(n, d)), rng.uniform(0.5, 2, size=(n, d))
+    pi, mu = rng.dirichlet(np.ones(K)), rng.normal(size=(K, d))
+    sigma2 = rng.uniform(0.5, 2, size=(K, d))
+    prior = MixturePrior(K, d).double()
+    prior.set(pi, mu, sigma2)
+    decoder = model._model["decoder"].double()
+
+    density = pi * np.exp(
+        -((z[:, None] - mu) ** 2 / sigma2 + np.log(2 * np.pi * sigma2)).sum(2) / 2
+    )
+    gamma = density / density.sum(1, keepdims=True)
+    expected = (
+        (
+            gamma[:, :, None]
+            * (np.log(sigma2) + (s2[:, None] + (mean[:, None] - mu) ** 2) / sigma2)
+        ).sum((1, 2))
+        / 2
+        - (gamma * np.log(pi / gamma)).sum(1)
+        - (1 + np.log(s2)).sum(1) / 2
+    )
+    tensors = [torch.from_numpy(a) for a in (mean, np.log(s2), z)]
+    log_gamma = prior(tensors[2]).log_softmax(1)
+    np.testing.assert_allclose(log_gamma.exp().detach().numpy(), gamma)
+    got = sum(VaDE._divergences(prior, *tensors[:2], log_gamma))
+    np.testing.assert_allclose(got.detach().numpy(), expected)
+
+    out = decoder(tensors[2]).detach().numpy().reshape(n, D)
+    log_p = {
+        "gaussian": -((x - out) ** 2).sum(1) - D / 2 * np.log(np.pi),
+        "bernoulli": (x * out - np.log1p(np.exp(out))).sum(1),
+    }[likelihood]
+    got = model._log_likelihood(torch.from_numpy(x), tensors[2])
+    np.testing.assert_allclose(got.detach().numpy(), log_p)
 
 
 # -- algorithm ------------------------------------------------------------------------
@@ -116,7 +160,7 @@ def test_it_ends_when_labels_stay(model, blobs):
 @with_models
 def test_a_fit_that_was_stopped_goes_on(model, table, tmp_path):
     params = {"max_epochs": 6, "tol": 0}
-    if not isinstance(model, AutoencoderKMeans):
+    if isinstance(model, DEC | IDEC):
         params |= {"update_interval": 5}
     model = clone(model).set_params(**params)
     whole = clone(model).fit(table)
@@ -199,6 +243,33 @@ def test_self_training_improves_on_k_means(method, digits):
     accuracy = clustering_accuracy(y, model.labels_)
     assert accuracy > clustering_accuracy(y, before.labels_) + 0.015
     assert accuracy > 0.81
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_vade_separates_four_blobs(seed):
+    centers = [[-9, -9], [-9, 9], [9, -9], [9, 9]]
+    X, y = make_blobs(300, centers=centers, random_state=0)
+    small = {"hidden_layer_sizes": (32,), "n_latent": 2, "random_state": seed}
+    model = VaDE(4, **small, max_epochs=100).fit(X)
+    assert adjusted_rand_score(y, model.labels_) == 1
+    rows, clusters = model.sample(200, random_state=0)
+    assert adjusted_rand_score(model.predict(rows), clusters) > 0.95
+    for cluster in range(4):
+        rows, _ = model.sample(50, cluster, random_state=0)
+        assert (model.predict(rows) == cluster).mean() > 0.95
+
+
+def test_likelihoods_of_vade(table, images):
+    params = {**QUICK_DEC, "max_epochs": 1, "pretrain_max_epochs": 1}
+    with pytest.raises(ValueError, match="likelihood='bernoulli' is for images"):
+        VaDE(3, likelihood="bernoulli", **params).fit(table)
+    with pytest.raises(ValueError, match="needs linear layers"):
+        VaDE(3, likelihood="bernoulli", convolutional=True, **params).fit(images)
+    model = VaDE(3, **params).fit(images)  # Bernoulli: its samples are pixels
+    sampled, _ = model.sample(5, random_state=0)
+    assert sampled.shape == (5, 8, 8) and 0 <= sampled.min() < sampled.max() <= 255
+    model = VaDE(3, convolutional=True, **params).fit(images)
+    assert model.sample(2)[0].shape == (2, 8, 8)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -11,6 +11,7 @@ from skdeepcluster import (
     AugmentedGANClustering,
     AutoencoderKMeans,
     SIMIClusterGAN,
+    VaDE,
     VariationalClustering,
 )
 from skdeepcluster.methods import METHODS
@@ -34,6 +35,7 @@ ESTIMATORS = [
     AutoencoderKMeans(**{**QUICK_AE, "max_epochs": 20}),
     DEC(**{**QUICK_DEC, "pretrain_max_epochs": 20}),
     IDEC(**{**QUICK_DEC, "pretrain_max_epochs": 20}),
+    VaDE(**{**QUICK_DEC, "pretrain_max_epochs": 20, "max_epochs": 20}),
 ]
 assert {type(estimator) for estimator in ESTIMATORS} == set(METHODS.values())
 DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]

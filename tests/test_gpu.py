@@ -15,6 +15,7 @@ from skdeepcluster import (
     AugmentedGANClustering,
     AutoencoderKMeans,
     SIMIClusterGAN,
+    VaDE,
     VariationalClustering,
 )
 from skdeepcluster.engine import (
@@ -40,6 +41,7 @@ METHODS = {
     "ae_kmeans": (AutoencoderKMeans, QUICK_AE),
     "dec": (DEC, QUICK_DEC),
     "idec": (IDEC, QUICK_DEC),
+    "vade": (VaDE, QUICK_DEC),
     "dccs": (DCCS, QUICK),
     "udc": (UDC, QUICK_UDC),
     "simi_clustergan": (SIMIClusterGAN, QUICK_SIMI),

@@ -15,6 +15,7 @@ from skdeepcluster import (
     AugmentedGANClustering,
     AutoencoderKMeans,
     SIMIClusterGAN,
+    VaDE,
     VariationalClustering,
 )
 from skdeepcluster.engine import ResidentBatches, ResumableCheckpoint, TimeLimit, graph
@@ -70,6 +71,7 @@ CASES = {
         AutoencoderKMeans(3, kind="variational", **QUICK_AE),
         TABLE,
     ),
+    "VaDE": (VaDE(3, **QUICK_DEC), TABLE),
     "DEC": (DEC(3, tol=0, update_interval=7, **QUICK_DEC), TABLE),
     "IDEC": (IDEC(3, tol=0, update_interval=7, **QUICK_DEC), TABLE),
     "augmented GAN, heads": (AugmentedGANClustering(3, **QUICK_AUG), TABLE),

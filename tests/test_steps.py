@@ -15,6 +15,7 @@ from skdeepcluster import (
     AugmentedGANClustering,
     AutoencoderKMeans,
     SIMIClusterGAN,
+    VaDE,
     VariationalClustering,
 )
 from tests.conftest import (
@@ -125,6 +126,14 @@ STEPS = {
         1,
         ["clustering"],
         {"clustering": {"encoder", "centers"}},
+        set(),
+    ),
+    "VaDE": (
+        VaDE(3, **QUICK_DEC),
+        TABLE,
+        1,
+        ["all"],
+        {"all": {"encoder", "decoder", "centers"}},
         set(),
     ),
     "IDEC": (

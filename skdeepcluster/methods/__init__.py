@@ -7,6 +7,7 @@ from skdeepcluster.methods.dec import DEC
 from skdeepcluster.methods.idec import IDEC
 from skdeepcluster.methods.simi_clustergan import SIMIClusterGAN
 from skdeepcluster.methods.udc import UDC
+from skdeepcluster.methods.vade import VaDE
 from skdeepcluster.methods.variational_clustering import VariationalClustering
 
 # By the name that command lines and benchmarks have for them.
@@ -18,6 +19,7 @@ METHODS = {
     "idec": IDEC,
     "simi_clustergan": SIMIClusterGAN,
     "udc": UDC,
+    "vade": VaDE,
     "vc": VariationalClustering,
 }
 
@@ -30,5 +32,6 @@ __all__ = [
     "AugmentedGANClustering",
     "AutoencoderKMeans",
     "SIMIClusterGAN",
+    "VaDE",
     "VariationalClustering",
 ]

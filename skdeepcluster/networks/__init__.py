@@ -1,6 +1,11 @@
 """Networks: plain modules whose sizes come from the input."""
 
-from skdeepcluster.networks.autoencoder import Centers, StudentCenters, autoencoder
+from skdeepcluster.networks.autoencoder import (
+    Centers,
+    MixturePrior,
+    StudentCenters,
+    autoencoder,
+)
 from skdeepcluster.networks.clustergan import ConvGenerator, DeepConvEncoder
 from skdeepcluster.networks.conv import ConvEncoder, ResidualEncoder
 from skdeepcluster.networks.custom import CustomEncoder, FrozenEncoder
@@ -37,6 +42,7 @@ __all__ = [
     "GaussianPosterior",
     "GaussianPrior",
     "MLPEncoder",
+    "MixturePrior",
     "PlainEncoder",
     "ResidualEncoder",
     "Scaling",

@@ -164,3 +164,49 @@ class StudentCenters(nn.Module):
         difference = embedding[:, None] - self.centers
         squares = difference.square().sum(2)
         return -(self.alpha + 1) / 2 * torch.log1p(squares / self.alpha)
+
+
+class MixturePrior(nn.Module):
+    r"""Gaussian mixture in the code, with one diagonal Gaussian per cluster (VaDE).
+
+    Parameters
+    ----------
+    n_clusters : int
+    n_embedding : int
+        Width of the code.
+
+    Attributes
+    ----------
+    log_weights : parameter of shape (n_clusters,)
+        Unnormalised; their softmax is :math:`\pi`.
+    means, log_variances : parameters of shape (n_clusters, n_embedding)
+        :math:`\mu_c` and :math:`\log\sigma_c^2`.
+    """
+
+    placed: torch.Tensor
+
+    def __init__(self, n_clusters: int, n_embedding: int):
+        super().__init__()
+        self.log_weights = nn.Parameter(torch.zeros(n_clusters))
+        self.means = nn.Parameter(torch.zeros(n_clusters, n_embedding))
+        self.log_variances = nn.Parameter(torch.zeros(n_clusters, n_embedding))
+        self.register_buffer("placed", torch.zeros(()))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the Gaussians have been placed."""
+        return bool(self.placed)
+
+    @torch.no_grad()
+    def set(self, weights, means, variances) -> None:
+        """Take over a fitted mixture (arrays)."""
+        self.log_weights.copy_(torch.from_numpy(weights).log())
+        self.means.copy_(torch.from_numpy(means))
+        self.log_variances.copy_(torch.from_numpy(variances).log())
+        self.placed.fill_(1)
+
+    def forward(self, z):
+        """Logits of the cluster given a code, and the logarithm of its density."""
+        ratio = (z[:, None] - self.means).square() / self.log_variances.exp()
+        log_density = -(ratio + self.log_variances + math.log(2 * math.pi)).sum(2) / 2
+        return self.log_weights.log_softmax(0) + log_density
