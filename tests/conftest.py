@@ -9,6 +9,12 @@ from sklearn.datasets import load_digits, make_blobs
 from benchmarks.phases import started  # noqa: F401 (the tests' too)
 from skdeepcluster.engine import Draws
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A worker has one core: threads of several would fight for them. So have the
+    # processes that a test starts.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
 # Small networks and a large step: what a test needs to be quick.
 QUICK = {
     "hidden_layer_sizes": (32, 32),

@@ -299,11 +299,15 @@ def test_convergence_waits_for_the_fall_to_end(values, ends_after):
 
 
 def test_random_state_and_threads_are_given_back():
-    threads, state = torch.get_num_threads(), torch.get_rng_state()
-    with seeded(3, CPU), threads_for(10, CPU):
-        assert torch.get_num_threads() == 1
-        torch.rand(3)
-    assert torch.get_num_threads() == threads
+    before, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(2)
+    try:
+        with seeded(3, CPU), threads_for(10, CPU):
+            assert torch.get_num_threads() == 1
+            torch.rand(3)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
     assert torch.equal(torch.get_rng_state(), state)
 
 
