@@ -21,6 +21,7 @@ _RESULTS = Path(__file__).parent / "results" / "results.jsonl"
 _PARTS = {
     "bare": lambda args: throughput.compare(),
     "modes": lambda args: modes.compare(args.data, args.device),
+    "kernels": lambda args: modes.kernels(args.data, args.device),
     "side-by-side": lambda args: modes.side_by_side(args.data, args.device),
     "inference": lambda args: inference.compare(args.data, args.device),
     "packages": lambda args: packages.compare(),

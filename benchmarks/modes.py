@@ -122,6 +122,32 @@ def compare(data: str = "table", device: str = "cpu", methods=tuple(METHODS)) ->
     return "\n".join(lines)
 
 
+def _kernels(method: str, data: str) -> float:
+    """Kernels per iteration of a fit of an epoch a phase, made one by one."""
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as seen:
+        model = short(method, "cuda", 1, graph=False).fit(data_like(data))
+    on_gpu = torch.autograd.DeviceType.CUDA
+    events = seen.key_averages()
+    return sum(e.count for e in events if e.device_type == on_gpu) / model.n_iter_
+
+
+def kernels(data: str, device: str) -> str:
+    """Kernels of an iteration, beside the count that the floor is made of."""
+    if device != "cuda":
+        return "Only a CUDA device has kernels to be counted."
+    lines = ["| method | kernels an iteration | planned |", "|---|---|---|"]
+    for method in METHODS:
+        planned = [
+            f"{phase}: {n}"
+            for (of, name, phase), (_, n, _) in FLOORS.items()
+            if (of, name) == (data, method)
+        ]
+        counted = in_own_process(_kernels, method, data)
+        lines.append(f"| {method} | {counted:.0f} | {', '.join(planned)} |")
+    return "\n".join(lines)
+
+
 def _seconds(model, X) -> float:
     started = time.perf_counter()
     with warnings.catch_warnings():

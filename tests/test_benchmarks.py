@@ -197,6 +197,7 @@ def test_steps_by_mode_beside_the_floor(monkeypatch):
     )
     lines = modes.compare(methods=["simi_clustergan"]).splitlines()
     assert [args[3] for args in called] == list(modes._modes("cpu").values())
+    assert "Only a CUDA device" in modes.kernels("table", "cpu")
     assert len(lines) == 2 + 2 * len(called) and "| eager | " in lines[2]
     assert " 1.00 |" in lines[2]
 
