@@ -27,7 +27,7 @@ class AutoencoderClusterer(DeepClusterer):
     """Base of methods that train an autoencoder, and place centres in its code.
 
     A method adds `_centers`, a module that turns codes into logits, and what follows
-    the pretraining, `_train_clusters`.
+    the pretraining, in its `_train`.
     """
 
     _parameter_constraints: dict = {
