@@ -78,7 +78,7 @@ def short(method: str, device: str, epochs: int, **params):
 
 
 def _pace(method: str, data: str, device: str, params: dict) -> list[tuple]:
-    """(phase, seconds per step, mebibytes) of each phase of a short fit."""
+    """(phase, steps per second, mebibytes) of each phase of a short fit."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = short(method, device, _EPOCHS, **params).fit(data_like(data))

@@ -20,7 +20,16 @@ from skdeepcluster.base import DeepClusterer
 from skdeepcluster.losses import categorical_kl, sharpened
 from skdeepcluster.networks import StudentCenters, autoencoder
 
-POSITIVE = Interval(Real, 0, None, closed="neither")
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+
+# Of methods whose pretraining is only their beginning.
+PRETRAINING: dict = {
+    "pretrain_learning_rate": [_POSITIVE],
+    "pretrain_max_epochs": [
+        Interval(Integral, 1, None, closed="left"),
+        StrOptions({"auto"}),
+    ],
+}
 
 
 class AutoencoderClusterer(DeepClusterer):
@@ -92,6 +101,10 @@ class AutoencoderClusterer(DeepClusterer):
 
     # -- training ---------------------------------------------------------------------
 
+    @staticmethod
+    def _adam(rate: float) -> Callable:
+        return functools.partial(torch.optim.Adam, lr=rate, fused=True)
+
     def _pretrain(self, net, max_epochs, step: Callable) -> None:
         n = net.batches.n_samples
         budget = self._auto_budget(n, table=3_000, images=10_000, least=500)
@@ -106,6 +119,13 @@ class AutoencoderClusterer(DeepClusterer):
     def _code(self, x):
         """Code of a scaled batch."""
         return self._model["encoder"](x)[1][:, : self._description["n_latent"]]
+
+    @staticmethod
+    def _draw_code(net, x):
+        """Mean and logarithmic variance of q(z|x), and a draw of z."""
+        mean, log_variance = net.encoder_(x)[1].chunk(2, dim=1)
+        z = mean + (log_variance / 2).exp() * net.randn(*mean.shape)
+        return mean, log_variance, z
 
     @torch.no_grad()
     def _codes(self, net) -> torch.Tensor:
@@ -145,13 +165,9 @@ class TargetClusterer(AutoencoderClusterer):
 
     _parameter_constraints: dict = {
         **AutoencoderClusterer._parameter_constraints,
-        "alpha": [POSITIVE],
+        **PRETRAINING,
+        "alpha": [_POSITIVE],
         "update_interval": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
-        "pretrain_learning_rate": [POSITIVE],
-        "pretrain_max_epochs": [
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
@@ -163,11 +179,6 @@ class TargetClusterer(AutoencoderClusterer):
     @staticmethod
     def _centers(n_clusters, n_latent, alpha):
         return StudentCenters(n_clusters, n_latent, alpha)
-
-    def _adam(self):
-        """Optimizer of the pretraining."""
-        rate = self.pretrain_learning_rate
-        return functools.partial(torch.optim.Adam, lr=rate, fused=True)
 
     def _train(self, net):
         self._pretrain(net, self.pretrain_max_epochs, self._reconstruction_step)
@@ -200,17 +211,8 @@ class TargetClusterer(AutoencoderClusterer):
         with torch.no_grad():
             return net.centers_(self._codes(net)).softmax(1)
 
-    def _not_converged(self, net):
-        if net.converged_ is not False or not self.tol:
-            return ""
-        changed = net.history[-1]["changed"]
-        if not changed > 10 * self.tol:  # or nan: too short a run to tell
-            return ""
-        return (
-            f"{type(self).__name__} had not converged after {net.n_steps} steps: "
-            f"{changed:.1%} of the samples changed their cluster between the last two "
-            "updates of the target. Raise max_epochs."
-        )
+    def _compared(self):
+        return "between the last two updates of the target"
 
 
 class TargetRefresh(Callback):

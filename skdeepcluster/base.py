@@ -59,7 +59,7 @@ _DTYPES = [np.float32, np.float64, np.uint8, np.bool_]
 _DTYPES += [np.int8, np.int16, np.int32, np.int64, np.uint16, np.uint32, np.uint64]
 
 # Fits that share a GPU at most; each has a copy of the data.
-_SIDE_BY_SIDE = 8
+_AT_ONCE = 8
 
 # Samples whose assignments are followed through the training.
 _FOLLOWED = 1_000
@@ -361,9 +361,9 @@ or (n_samples, height, width, channels)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         fits: Iterable
         if device.type in SIDE_BY_SIDE and not in_training():
-            n = _SIDE_BY_SIDE if self.n_jobs is None else effective_n_jobs(self.n_jobs)
+            n = _AT_ONCE if self.n_jobs is None else effective_n_jobs(self.n_jobs)
             calls = (functools.partial(_fit_and_score, one, X) for one in copies)
-            fits = side_by_side(calls, min(n, _SIDE_BY_SIDE))
+            fits = side_by_side(calls, min(n, _AT_ONCE))
         elif effective_n_jobs(self.n_jobs) == 1:
             # Each is let go once it is worse than another.
             fits = (_fit_and_score(copies.pop(0), X) for _ in seeds)
@@ -564,8 +564,8 @@ or (n_samples, height, width, channels)
                 return ""
             return (
                 f"{type(self).__name__} had not converged after {net.n_steps} steps: "
-                f"{changed:.1%} of the samples changed their cluster over the last "
-                f"{self.n_iter_no_change} epochs. Raise max_epochs."
+                f"{changed:.1%} of the samples changed their cluster "
+                f"{self._compared()}. Raise max_epochs."
             )
         fall = _fall(net.history[:, self._monitor])
         if fall <= 10 * self.tol:
@@ -575,6 +575,10 @@ or (n_samples, height, width, channels)
             f"{self._monitor} fell by {fall:.0%} over the last quarter of them. Raise "
             "max_epochs."
         )
+
+    def _compared(self) -> str:
+        """Say between what assignments are compared, to see whether they settle."""
+        return f"over the last {self.n_iter_no_change} epochs"
 
     def _empty_clusters(self) -> str:
         """Say so, if clusters had to be dropped."""

@@ -70,8 +70,6 @@ _PARTS = {
         Strided convolutions in place of the linear layers, for images of any size.
 """,
     "pretraining parameters": """
-    batch_size : int, default=256
-        Rows of a minibatch; incomplete ones are dropped.
     pretrain_learning_rate : float, default=1e-3
         Step size of Adam in the pretraining.
     pretrain_max_epochs : int or "auto", default="auto"

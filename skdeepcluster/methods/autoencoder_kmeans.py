@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from numbers import Real
 
 import torch
@@ -128,8 +127,7 @@ class AutoencoderKMeans(AutoencoderClusterer):
         return Centers(n_clusters, n_latent)
 
     def _optimizers(self):
-        adam = functools.partial(torch.optim.Adam, lr=self.learning_rate, fused=True)
-        return {"autoencoder": (adam, ["encoder", "decoder"])}
+        return {"autoencoder": (self._adam(self.learning_rate), ["encoder", "decoder"])}
 
     # -- training ---------------------------------------------------------------------
 
@@ -150,10 +148,9 @@ class AutoencoderKMeans(AutoencoderClusterer):
 
     def _variational_step(self, net):
         """Reconstruct samples from draws of their codes."""
-        E, D, x = net.encoder_, net.decoder_, net.draw()
-        mean, log_variance = E(x)[1].chunk(2, dim=1)
-        z = mean + (log_variance / 2).exp() * net.randn(*mean.shape)
-        rec = (x - D(z)).flatten(1).square().sum(1) / 2
+        x = net.draw()
+        mean, log_variance, z = self._draw_code(net, x)
+        rec = (x - net.decoder_(z)).flatten(1).square().sum(1) / 2
         ones = torch.ones_like(mean)
         kl = gaussian_kl(mean, log_variance.exp(), torch.zeros_like(mean), ones)
         loss = (rec + kl).mean() / x[0].numel()

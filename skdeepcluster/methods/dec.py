@@ -38,6 +38,8 @@ class DEC(TargetClusterer):
         30 to 140, as published for small data and for MNIST.
     momentum : float, default=0.9
         Of the stochastic gradient descent.
+    batch_size : int, default=256
+        Rows of a minibatch; incomplete ones are dropped.
     %(pretraining parameters)s
     learning_rate : float, default=0.01
         Step size after the pretraining.
@@ -122,7 +124,10 @@ class DEC(TargetClusterer):
             torch.optim.SGD, lr=self.learning_rate, momentum=self.momentum, fused=True
         )
         return {
-            "autoencoder": (self._adam(), ["encoder", "decoder"]),
+            "autoencoder": (
+                self._adam(self.pretrain_learning_rate),
+                ["encoder", "decoder"],
+            ),
             "clustering": (sgd, ["encoder", "centers"]),
         }
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from numbers import Real
 
-import torch
 from sklearn.utils._param_validation import Interval
 from torch.nn.functional import mse_loss
 
@@ -34,6 +32,8 @@ class IDEC(TargetClusterer):
     update_interval : int or "auto", default="auto"
         Steps between two updates of the target. "auto": a pass over the data, but from
         30 to 140.
+    batch_size : int, default=256
+        Rows of a minibatch; incomplete ones are dropped.
     %(pretraining parameters)s
     learning_rate : float, default=1e-3
         Step size of Adam after the pretraining.
@@ -113,9 +113,12 @@ class IDEC(TargetClusterer):
         self._store(locals())
 
     def _optimizers(self):
-        adam = functools.partial(torch.optim.Adam, lr=self.learning_rate, fused=True)
+        adam = self._adam(self.learning_rate)
         return {
-            "autoencoder": (self._adam(), ["encoder", "decoder"]),
+            "autoencoder": (
+                self._adam(self.pretrain_learning_rate),
+                ["encoder", "decoder"],
+            ),
             "clustering": (adam, ["encoder", "decoder", "centers"]),
         }
 

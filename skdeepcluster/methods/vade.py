@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from numbers import Integral
 from typing import cast
 
 import numpy as np
 import torch
 from sklearn.mixture import GaussianMixture
-from sklearn.utils._param_validation import Interval, StrOptions
-from torch.nn.functional import binary_cross_entropy_with_logits
+from sklearn.utils._param_validation import StrOptions
 
-from skdeepcluster.autoencoding import POSITIVE, AutoencoderClusterer
+from skdeepcluster.autoencoding import PRETRAINING, AutoencoderClusterer
 from skdeepcluster.docstrings import documented
 from skdeepcluster.generative import GenerativeMixin
-from skdeepcluster.losses import gaussian_kl
+from skdeepcluster.losses import (
+    bernoulli_log_likelihood,
+    gaussian_kl,
+    gaussian_log_likelihood,
+)
 from skdeepcluster.networks import MixturePrior
 
 
@@ -46,11 +47,7 @@ class VaDE(GenerativeMixin, AutoencoderClusterer):
         are linear, else Gaussian.
     batch_size : int, default=100
         Rows of a minibatch; incomplete ones are dropped.
-    pretrain_learning_rate : float, default=1e-3
-        Step size of Adam in the pretraining.
-    pretrain_max_epochs : int or "auto", default="auto"
-        Passes over the data in the pretraining. "auto": a budget of 4 steps per row, at
-        least 500, at most 3,000 for tables, 10,000 for images.
+    %(pretraining parameters)s
     learning_rate : float, default=1e-3
         Step size of Adam after the pretraining.
     max_epochs : int or "auto", default="auto"
@@ -96,12 +93,8 @@ class VaDE(GenerativeMixin, AutoencoderClusterer):
 
     _parameter_constraints: dict = {
         **AutoencoderClusterer._parameter_constraints,
+        **PRETRAINING,
         "likelihood": [StrOptions({"auto", "bernoulli", "gaussian"})],
-        "pretrain_learning_rate": [POSITIVE],
-        "pretrain_max_epochs": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
     }
 
     _pixel_range = (0.0, 1.0)
@@ -161,9 +154,8 @@ class VaDE(GenerativeMixin, AutoencoderClusterer):
         return MixturePrior(n_clusters, n_latent)
 
     def _optimizers(self):
-        adam = functools.partial(torch.optim.Adam, fused=True)
-        before = functools.partial(adam, lr=self.pretrain_learning_rate)
-        after = functools.partial(adam, lr=self.learning_rate)
+        before = self._adam(self.pretrain_learning_rate)
+        after = self._adam(self.learning_rate)
         return {
             "autoencoder": (before, ["encoder", "decoder"]),
             "all": (after, ["encoder", "decoder", "centers"]),
@@ -193,8 +185,7 @@ class VaDE(GenerativeMixin, AutoencoderClusterer):
     def _step(self, net):
         """One update of all networks (eq. 9)."""
         x, prior = net.draw(), net.centers_
-        mean, log_variance = net.encoder_(x)[1].chunk(2, dim=1)
-        z = mean + (log_variance / 2).exp() * net.randn(*mean.shape)
+        mean, log_variance, z = self._draw_code(net, x)
         log_gamma = prior(z).log_softmax(1)
         rec, kl_code, kl_cluster = (
             term.mean()
@@ -214,8 +205,8 @@ class VaDE(GenerativeMixin, AutoencoderClusterer):
         """Log-likelihood each row, in nats: log p(x|z)."""
         x, out = x.flatten(1), self._model["decoder"](z).flatten(1)
         if self._is_bernoulli(self._description["input_shape"]):
-            return -binary_cross_entropy_with_logits(out, x, reduction="none").sum(1)
-        return -(x - out).square().sum(1) - x.shape[1] * math.log(math.pi) / 2
+            return bernoulli_log_likelihood(x, out)
+        return gaussian_log_likelihood(x, out, torch.full_like(out, 0.5))
 
     @staticmethod
     def _divergences(prior, mean, log_variance, log_gamma):
