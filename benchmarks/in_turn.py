@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -24,6 +25,13 @@ def ratio_of(bare: Callable, other: Callable, rounds: int, n_steps: int) -> str:
         f"{one:.3f} | {two:.3f} | "
         f"{np.median(ratios):.3f} ({ratios.min():.3f}-{ratios.max():.3f}) |"
     )
+
+
+def seconds_to_fit(model, X) -> float:
+    """Fit, whatever it warns of; how long it took."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _seconds(lambda: model.fit(X))
 
 
 def _seconds(train: Callable) -> float:

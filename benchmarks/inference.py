@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import torch
 
-from benchmarks.in_turn import ratio_of
+from benchmarks.in_turn import ratio_of, seconds_to_fit
 from benchmarks.modes import data_like, short
 from skdeepcluster.engine import chunks
 from skdeepcluster.methods import METHODS
@@ -22,9 +20,7 @@ def compare(data: str = "table", device: str = "cpu", rounds: int = 9) -> str:
     X = data_like(data)
     for method in METHODS:
         model = short(method, device, 1)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(X[:1_000])
+        seconds_to_fit(model, X[:1_000])
         rows = X.reshape(len(X), -1)
 
         def bare(model=model, rows=rows):

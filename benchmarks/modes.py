@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-import warnings
-
 import numpy as np
 import torch
 
+from benchmarks.in_turn import seconds_to_fit
 from benchmarks.run import in_own_process
 from skdeepcluster.methods import METHODS
 
@@ -79,9 +77,8 @@ def short(method: str, device: str, epochs: int, **params):
 
 def _pace(method: str, data: str, device: str, params: dict) -> list[tuple]:
     """(phase, steps per second, mebibytes) of each phase of a short fit."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = short(method, device, _EPOCHS, **params).fit(data_like(data))
+    model = short(method, device, _EPOCHS, **params)
+    seconds_to_fit(model, data_like(data))
     history = model.history_
     paces = np.diff(history["step"], prepend=0) / history["dur"]
     memory = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else None
@@ -148,22 +145,17 @@ def kernels(data: str, device: str) -> str:
     return "\n".join(lines)
 
 
-def _seconds(model, X) -> float:
-    started = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(X)
-    return time.perf_counter() - started
-
-
 def side_by_side(data: str, device: str, n_init: int = 8) -> str:
     """Seconds of one fit, and of `n_init` fits at once."""
-    lines = ["| method | one fit, s | 8 at once, s | ratio |", "|---|---|---|---|"]
+    lines = [
+        f"| method | one fit, s | {n_init} at once, s | ratio |",
+        "|---|---|---|---|",
+    ]
     X = data_like(data)
     for method in METHODS:
         model = short(method, device, _EPOCHS)
-        _seconds(model, X)  # warms up
-        one = _seconds(model, X)
-        several = _seconds(model.set_params(n_init=n_init), X)
+        seconds_to_fit(model, X)  # warms up
+        one = seconds_to_fit(model, X)
+        several = seconds_to_fit(model.set_params(n_init=n_init), X)
         lines.append(f"| {method} | {one:.1f} | {several:.1f} | {several / one:.2f} |")
     return "\n".join(lines)

@@ -10,14 +10,13 @@ same data, layers and rows of a batch.
 from __future__ import annotations
 
 import importlib
-import time
-import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 
 import numpy as np
 import torch
 
+from benchmarks.in_turn import seconds_to_fit
 from skdeepcluster import AugmentedGANClustering, VaDE, VariationalClustering
 
 _N, _COLUMNS, _K, _BATCH, _LATENT = 5_000, 50, 10, 100, 10
@@ -110,14 +109,7 @@ _PAIRS: list[tuple[str, str, Callable, str, Callable]] = [
 
 def _step(make: Callable, hidden, few: int, more: int, X) -> float:
     """Milliseconds of a step: of a longer and a shorter fit, the difference."""
-    seconds = []
-    for epochs in (few, more):
-        model = make(hidden, epochs)
-        started = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(X)
-        seconds.append(time.perf_counter() - started)
+    seconds = [seconds_to_fit(make(hidden, epochs), X) for epochs in (few, more)]
     return 1e3 * (seconds[1] - seconds[0]) / ((more - few) * (_N // _BATCH))
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-import warnings
-
 import numpy as np
 from sklearn.datasets import make_blobs
 
+from benchmarks.in_turn import seconds_to_fit
 from benchmarks.run import in_own_process
 from skdeepcluster.methods import METHODS
 
@@ -20,11 +18,8 @@ def _fit(method: str) -> tuple[dict, float]:
     )
     # With tol=0 no phase ends before its budget.
     model = METHODS[method](N_CLUSTERS, tol=0, random_state=0)
-    started = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(X)
-    return model.history_, time.perf_counter() - started
+    seconds = seconds_to_fit(model, X)
+    return model.history_, seconds
 
 
 def report() -> str:

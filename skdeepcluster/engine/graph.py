@@ -102,6 +102,20 @@ def why_not(net: Net) -> str:
     return ""
 
 
+def steps_of(net: Net, one: Callable[[], Losses]) -> Callable[[int], Losses]:
+    """Return what makes so many steps, and the sums of their losses."""
+    reason = why_not(net) if net.graph else ""
+    if net.graph and not reason:
+        return Captured(net, one).sums
+    if reason:
+        _tell(net, reason)
+    return functools.partial(one_by_one, one)
+
+
+def _tell(net: Net, reason: object) -> None:
+    _log.info("The steps of phase %r are not captured: %s", net.phase, reason)
+
+
 def one_by_one(one: Callable[[], Losses], n_steps: int) -> dict[str, torch.Tensor]:
     """Make steps; return the sums of their losses, without a word to the host."""
     total: torch.Tensor | None = None
@@ -180,7 +194,7 @@ class Captured:
                     graph = capture(work, net.generator, graph)
                 self.graphs[size] = graph
         except RuntimeError as error:
-            _log.info("The steps of phase %r are not captured: %s", net.phase, error)
+            _tell(net, error)
             self.graphs = None
 
     def _work(self, n_steps: int) -> None:

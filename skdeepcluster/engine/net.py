@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,11 +15,9 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 
 from skdeepcluster.engine.data import Batches
 from skdeepcluster.engine.draws import Draws
-from skdeepcluster.engine.graph import Captured, one_by_one, why_not
+from skdeepcluster.engine.graph import steps_of
 from skdeepcluster.engine.precision import Precision, compiled
 from skdeepcluster.engine.runtime import threads_for, wait_for
-
-_log = logging.getLogger("skdeepcluster")
 
 Step = Callable[["Net"], Mapping[str, torch.Tensor]]
 
@@ -242,7 +239,7 @@ class Net(NeuralNet, Draws):
         return n_weights * self.batches.batch_size
 
     def _run(self, step: Step, left: int, steps_per_epoch: int) -> None:
-        sums_of = self._steps(step)
+        sums_of = steps_of(self, functools.partial(self._one, step))
         while left > 0 and not self.converged_:
             n = min(steps_per_epoch, left)
             left -= n
@@ -381,16 +378,6 @@ class Net(NeuralNet, Draws):
             "the last good state was kept. Lower learning_rate, or look for extreme "
             "values in X."
         )
-
-    def _steps(self, step: Step) -> Callable[[int], Mapping[str, torch.Tensor]]:
-        """Return what makes so many steps, and the sums of their losses."""
-        one = functools.partial(self._one, step)
-        reason = why_not(self) if self.graph else "not asked for"
-        if not reason:
-            return Captured(self, one).sums
-        if self.graph:
-            _log.info("The steps of phase %r are not captured: %s.", self.phase, reason)
-        return functools.partial(one_by_one, one)
 
     def _epoch(self, sums_of: Callable, n_steps: int) -> dict[str, float]:
         """Make the steps; return their mean losses, with one read from the device."""
