@@ -6,11 +6,10 @@ import functools
 from abc import abstractmethod
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from sklearn.utils._param_validation import Interval, StrOptions
 from skorch.callbacks import Callback
 from torch import nn
@@ -93,7 +92,7 @@ class AutoencoderClusterer(DeepClusterer):
     @staticmethod
     @abstractmethod
     def _centers(n_clusters: int, n_latent: int, **own) -> nn.Module:
-        """Return the module of the centres, with `fitted` and `set`."""
+        """Return the module of the centres, with `fit` and `fitted`."""
 
     def _draw_weights(self, name, network, generator):
         if name != "centers":  # they are placed
@@ -137,17 +136,10 @@ class AutoencoderClusterer(DeepClusterer):
         E.train(training)
         return codes
 
-    def _place(self, codes: np.ndarray) -> None:
-        """Place the centres by k-means of these codes."""
-        kmeans = KMeans(self.n_clusters, n_init=20, random_state=0).fit(codes)
-        variance = kmeans.inertia_ / codes.size
-        centers = cast(StudentCenters, self._model["centers"])
-        centers.set(kmeans.cluster_centers_, variance)
-
     def _complete(self, X):
         # The end of the one method; of the others, if they are stopped before.
         if not self._model["centers"].fitted:
-            self._place(np.concatenate([code for code, _ in self._infer(X)]))
+            self._model["centers"].fit(self._embeddings(X))
 
     # -- inference --------------------------------------------------------------------
 
@@ -182,7 +174,7 @@ class TargetClusterer(AutoencoderClusterer):
 
     def _train(self, net):
         self._pretrain(net, self.pretrain_max_epochs, self._reconstruction_step)
-        self._place(self._codes(net).cpu().numpy())
+        net.centers_.fit(self._codes(net).cpu().numpy())
         n = net.batches.n_samples
         target = torch.empty(n, self.n_clusters, device=net.device)
         assign = functools.partial(self._assign_all, net)

@@ -721,6 +721,10 @@ or (n_samples, height, width, channels)
                 embedding, logits = self._encode(x)
             yield embedding[:n].cpu().numpy(), logits[:n].cpu().numpy()
 
+    def _embeddings(self, X: np.ndarray) -> np.ndarray:
+        """Embedding of all rows, whatever else there is of a model so far."""
+        return np.concatenate([embedding for embedding, _ in self._infer(X)])
+
     def _gather(self, X, n_columns: int, read: Callable) -> np.ndarray:
         """Validate X and fill an array with what `read` makes of each chunk."""
         X = self._check_X(X, fitting=False)

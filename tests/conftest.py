@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits, make_blobs
 
 from benchmarks.phases import started  # noqa: F401 (the tests' too)
 from skdeepcluster.engine import Draws
+from skdeepcluster.methods import METHODS
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # A worker has one core: threads of several would fight for them. So have the
@@ -61,6 +62,28 @@ QUICK_AE = {
     "random_state": 0,
 }
 QUICK_DEC = {**QUICK_AE, "pretrain_max_epochs": 5}
+
+# The same by method; what must hold for all of them is tested with these.
+QUICK_OF = {
+    "ae_kmeans": QUICK_AE,
+    "augmented_gan": {**QUICK_AUG, "gan_max_epochs": 2},
+    "dccs": QUICK,
+    "dec": QUICK_DEC,
+    "idec": QUICK_DEC,
+    "simi_clustergan": QUICK_SIMI,
+    "udc": QUICK_UDC,
+    "vade": QUICK_DEC,
+    "vc": QUICK_VC,
+}
+assert set(QUICK_OF) == set(METHODS)
+
+
+def quick(method, n_clusters=3, **params):
+    """A model of this name that is fitted soon, with its quick parameters changed."""
+    return METHODS[method](n_clusters, **{**QUICK_OF[method], **params})
+
+
+with_all = pytest.mark.parametrize("model", [quick(m) for m in METHODS], ids=METHODS)
 
 
 def weights(net):

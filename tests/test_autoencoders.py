@@ -62,7 +62,7 @@ def test_assignments_are_by_students_distribution(alpha):
     rng = np.random.default_rng(0)
     centers, z = rng.normal(size=(3, 2)), rng.normal(size=(5, 2))
     C = StudentCenters(3, 2, alpha)
-    C.set(centers.astype(np.float32), 1.0)
+    C.centers.data.copy_(torch.from_numpy(centers))
     distances = np.linalg.norm(z[:, None] - centers, axis=2)
     # The equation's unnormalised density is that of t, of distances over sqrt(1).
     q = student.pdf(distances, df=alpha)

@@ -7,17 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from skdeepcluster import (
-    DCCS,
-    DEC,
-    IDEC,
-    UDC,
-    AugmentedGANClustering,
-    AutoencoderKMeans,
-    SIMIClusterGAN,
-    VaDE,
-    VariationalClustering,
-)
+from skdeepcluster import DCCS, UDC
 from skdeepcluster.engine import (
     Batches,
     Net,
@@ -26,28 +16,9 @@ from skdeepcluster.engine import (
     TimeLimit,
     make_batches,
 )
+from skdeepcluster.methods import METHODS
 from skdeepcluster.networks import Scaling
-from tests.conftest import (
-    QUICK,
-    QUICK_AE,
-    QUICK_AUG,
-    QUICK_DEC,
-    QUICK_SIMI,
-    QUICK_UDC,
-    QUICK_VC,
-)
-
-METHODS = {
-    "ae_kmeans": (AutoencoderKMeans, QUICK_AE),
-    "dec": (DEC, QUICK_DEC),
-    "idec": (IDEC, QUICK_DEC),
-    "vade": (VaDE, QUICK_DEC),
-    "dccs": (DCCS, QUICK),
-    "udc": (UDC, QUICK_UDC),
-    "simi_clustergan": (SIMIClusterGAN, QUICK_SIMI),
-    "vc": (VariationalClustering, QUICK_VC),
-    "augmented_gan": (AugmentedGANClustering, {**QUICK_AUG, "gan_max_epochs": 2}),
-}
+from tests.conftest import QUICK, QUICK_UDC, quick
 
 pytestmark = [
     pytest.mark.gpu,
@@ -59,8 +30,7 @@ pytestmark = [
 @pytest.mark.parametrize("name", METHODS)
 def test_a_fit_on_the_gpu_is_repeatable_and_loads_on_a_cpu(name, shape):
     X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    estimator, params = METHODS[name]
-    models = [estimator(3, device="cuda", **params).fit(X) for _ in range(2)]
+    models = [quick(name, device="cuda").fit(X) for _ in range(2)]
     np.testing.assert_allclose(
         models[0].transform(X), models[1].transform(X), rtol=1e-3, atol=1e-4
     )
@@ -113,8 +83,7 @@ def test_a_step_never_waits_for_the_gpu(name, shape, monkeypatch):
             torch.cuda.set_sync_debug_mode("default")
 
     monkeypatch.setattr(Net, "_one", watched)
-    estimator, params = METHODS[name]
-    model = estimator(3, device="cuda", graph=False, **params).fit(X)
+    model = quick(name, device="cuda", graph=False).fit(X)
     assert model.n_iter_ > 0
 
 
@@ -122,11 +91,10 @@ def test_a_step_never_waits_for_the_gpu(name, shape, monkeypatch):
 @pytest.mark.parametrize("name", METHODS)
 def test_captured_steps_equal_steps_one_by_one(name, shape, caplog):
     X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    estimator, params = METHODS[name]
-    params = {**params, "batch_size": 10, "precision": "float32", "device": "cuda"}
+    params = {"batch_size": 10, "precision": "float32", "device": "cuda"}
     with caplog.at_level("INFO", "skdeepcluster"):
         one, captured = (
-            estimator(3, graph=graph, **params).fit(X) for graph in (False, True)
+            quick(name, graph=graph, **params).fit(X) for graph in (False, True)
         )
     assert not caplog.text  # nothing fell back
     # Atomic additions round in another order each time, and training multiplies that.
@@ -165,8 +133,7 @@ def test_a_broken_capture_leaves_nothing_behind(caplog):
 @pytest.mark.parametrize("name", METHODS)
 def test_every_precision_trains(name, precision):
     X = np.random.default_rng(0).integers(0, 256, (300, 28, 28)).astype(np.uint8)
-    estimator, params = METHODS[name]
-    model = estimator(3, device="cuda", precision=precision, **params).fit(X)
+    model = quick(name, device="cuda", precision=precision).fit(X)
     assert np.isfinite(model.history_["loss"]).all()
 
 
@@ -174,10 +141,9 @@ def test_every_precision_trains(name, precision):
 @pytest.mark.parametrize("name", METHODS)
 def test_fits_side_by_side_give_what_each_gives(name, shape):
     X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    estimator, params = METHODS[name]
-    params = {**params, "batch_size": 10, "device": "cuda", "precision": "float32"}
-    both = estimator(3, n_init=8, **params).fit(X)
-    turns = estimator(3, n_init=8, n_jobs=1, **params).fit(X)
+    params = {"batch_size": 10, "device": "cuda", "precision": "float32"}
+    both = quick(name, n_init=8, **params).fit(X)
+    turns = quick(name, n_init=8, n_jobs=1, **params).fit(X)
     np.testing.assert_allclose(
         both.init_scores_, turns.init_scores_, rtol=1e-2, atol=1e-3
     )

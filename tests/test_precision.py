@@ -7,23 +7,13 @@ from sklearn.metrics import adjusted_rand_score
 
 from skdeepcluster import (
     DCCS,
-    UDC,
-    AugmentedGANClustering,
-    SIMIClusterGAN,
     VariationalClustering,
 )
 from skdeepcluster.engine import resolve_precision
 from skdeepcluster.engine.precision import Precision
-from tests.conftest import QUICK, QUICK_AUG, QUICK_SIMI, QUICK_UDC, QUICK_VC, started
+from tests.conftest import started, with_all
 
 CPU = torch.device("cpu")
-MODELS = [
-    DCCS(3, **QUICK),
-    UDC(3, **QUICK_UDC),
-    SIMIClusterGAN(3, **QUICK_SIMI),
-    VariationalClustering(3, **QUICK_VC),
-    AugmentedGANClustering(3, **QUICK_AUG),
-]
 BACKENDS = [
     torch.backends.cuda.matmul,
     torch.backends.cudnn.conv,
@@ -60,7 +50,7 @@ def products_of(model, X):
     return seen
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+@with_all
 def test_bf16_is_for_networks_but_critics(model, table):
     model = type(model)(**{**model.get_params(), "precision": "bf16"})
     seen = products_of(model, table)
@@ -74,7 +64,7 @@ def test_bf16_is_for_networks_but_critics(model, table):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+@with_all
 def test_fits_and_leaves_the_settings_as_found(model, precision, table):
     torch.backends.mkldnn.matmul.fp32_precision = "bf16"  # a user's
     try:
@@ -132,7 +122,7 @@ def test_what_precision_stands_for():
 
 # Torch looks at every tensor that it traces.
 @pytest.mark.filterwarnings("ignore:The .grad attribute", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+@with_all
 def test_compiled_networks_train_alike(model, table):
     """Traced as for any compiler, then run as they are: seconds instead of minutes."""
     params = model.get_params()

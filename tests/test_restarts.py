@@ -11,22 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from skdeepcluster import (
-    DCCS,
     UDC,
-    AugmentedGANClustering,
-    SIMIClusterGAN,
-    VariationalClustering,
 )
 from skdeepcluster.engine import SIDE_BY_SIDE, ResumableCheckpoint, TimeLimit
-from tests.conftest import QUICK, QUICK_AUG, QUICK_SIMI, QUICK_UDC, QUICK_VC
-
-MODELS = [
-    DCCS(3, **QUICK),
-    UDC(3, **QUICK_UDC),
-    SIMIClusterGAN(3, **QUICK_SIMI),
-    VariationalClustering(3, **QUICK_VC),
-    AugmentedGANClustering(3, **QUICK_AUG),
-]
+from tests.conftest import quick, with_all
 
 
 def several(model, **params):
@@ -44,7 +32,7 @@ class Seeds(Callback):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+@with_all
 def test_the_best_of_independent_fits_is_kept(model, table):
     best = several(model).fit(table)
     assert best.init_scores_.shape == (3,)
@@ -66,9 +54,9 @@ def test_the_best_of_independent_fits_is_kept(model, table):
 
 
 def test_processes_give_what_turns_give(table):
-    turns = several(MODELS[0]).fit(table)
+    turns = several(quick("dccs")).fit(table)
     here = Seeds()
-    both = several(MODELS[0], n_jobs=2, callbacks=[here]).fit(table)
+    both = several(quick("dccs"), n_jobs=2, callbacks=[here]).fit(table)
     assert here.seen == []  # copies were called, elsewhere
     np.testing.assert_allclose(both.init_scores_, turns.init_scores_, rtol=1e-5)
     np.testing.assert_array_equal(both.labels_, turns.labels_)
@@ -96,7 +84,7 @@ class Threads(Callback):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+@with_all
 def test_fits_side_by_side_give_what_turns_give(model, table, side_by_side):
     SIDE_BY_SIDE.remove("cpu")
     turns = several(model, max_epochs=20).fit(table)
@@ -117,13 +105,13 @@ def test_fits_side_by_side_give_what_turns_give(model, table, side_by_side):
 
 def test_fits_within_a_fit_are_made_in_turn(table, side_by_side):
     """Threads would wait for the one that waits for them."""
-    inner = several(MODELS[0])
+    inner = several(quick("dccs"))
 
     class Another(Callback):
         def on_train_end(self, net, **kwargs):
             inner.fit(table)
 
-    clone(MODELS[0]).set_params(callbacks=[Another()]).fit(table)
+    quick("dccs").set_params(callbacks=[Another()]).fit(table)
     assert inner.init_scores_.shape == (3,)
 
 
@@ -142,7 +130,7 @@ class FromAbove(Threads):
 
 def test_an_interrupt_reaches_fits_side_by_side(table, side_by_side):
     press = FromAbove(after=12)
-    model = several(MODELS[0], max_epochs=2_000, callbacks=[press])
+    model = several(quick("dccs"), max_epochs=2_000, callbacks=[press])
     before = torch.get_rng_state()
     with pytest.raises(KeyboardInterrupt):
         model.fit(table)
@@ -151,19 +139,19 @@ def test_an_interrupt_reaches_fits_side_by_side(table, side_by_side):
     assert torch.equal(torch.get_rng_state(), before)
     n_threads = threading.active_count()
     with pytest.raises(RuntimeError, match="no more"):
-        several(MODELS[0], callbacks=[Fail(3, "end")]).fit(table)
+        several(quick("dccs"), callbacks=[Fail(3, "end")]).fit(table)
     assert threading.active_count() == n_threads
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_callbacks_serve_every_fit_and_checkpoints_are_its_own(table, tmp_path):
     seeds, keep = Seeds(), ResumableCheckpoint(tmp_path / "fit.ckpt")
-    model = several(MODELS[0], callbacks=[seeds, ("keep", keep)]).fit(table)
+    model = several(quick("dccs"), callbacks=[seeds, ("keep", keep)]).fit(table)
     assert len(seeds.seen) == len(set(seeds.seen)) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"fit-{i}.ckpt" for i in range(3)
     ]
-    again = several(MODELS[0], callbacks=[keep]).fit(table)
+    again = several(quick("dccs"), callbacks=[keep]).fit(table)
     np.testing.assert_array_equal(again.init_scores_, model.init_scores_)
 
 
@@ -189,7 +177,7 @@ class Interrupt(Seeds):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("hook", ["begin", "end"])
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+@with_all
 def test_interrupted_the_best_that_was_finished_is_kept(model, hook, table):
     second = several(model, callbacks=[Interrupt(2, hook)])
     with pytest.raises(KeyboardInterrupt):
@@ -212,14 +200,14 @@ class Fail(Interrupt):
 
 
 def test_a_fit_that_fails_leaves_nothing_behind(table):
-    model = several(MODELS[0]).fit(table)
+    model = several(quick("dccs")).fit(table)
     with pytest.raises(RuntimeError, match="no more"):
         model.set_params(callbacks=[Fail(2, "end")]).fit(table)
     assert not hasattr(model, "labels_") and not hasattr(model, "init_scores_")
 
 
 def test_scores_of_fits(table):
-    udc = clone(MODELS[1]).fit(table)
+    udc = quick("udc").fit(table)
     history = {
         "step": np.arange(20),
         "fake_accuracy": np.r_[np.zeros(18), 0.95, 0.9],
@@ -230,7 +218,7 @@ def test_scores_of_fits(table):
     udc.history_ = {**history, "fake_accuracy": np.full(20, 0.5)}
     assert udc._init_score(table) == -np.inf
 
-    simi = clone(MODELS[2]).fit(table)
+    simi = quick("simi_clustergan").fit(table)
     phase = np.r_[["prior"] * 10, ["gan"] * 2]
     loss = np.r_[np.zeros(9), 7.0, -1.0, -2.0]
     simi.history_ = {"phase": phase, "loss": loss}
@@ -240,13 +228,13 @@ def test_scores_of_fits(table):
     simi.history_ = {"phase": phase[:10], "loss": loss[:10]}
     assert simi._init_score(table) == -np.inf
 
-    heads = clone(MODELS[4]).fit(table)
+    heads = quick("augmented_gan").fit(table)
     losses = heads._model["heads"].losses
     assert heads._init_score(table) == -losses.min().item() < 0
     heads.history_ = {"phase": np.array(["gan"]), "loss": np.ones(1)}
     assert heads._init_score(table) == -np.inf
 
-    vc = clone(MODELS[3]).fit(table)
+    vc = quick("vc").fit(table)
     assert vc._init_score(table) == vc.score(table)
 
 
@@ -259,13 +247,13 @@ def test_a_head_that_failed_is_not_the_best(table):
             if len(self.seen) == 2:
                 net.heads_.output.weight.data.fill_(np.nan)
 
-    model = several(MODELS[4], callbacks=[Poison()])
+    model = several(quick("augmented_gan"), callbacks=[Poison()])
     model.fit(table)
     assert np.isneginf(model.init_scores_[1]) and model.init_scores_.argmax() != 1
 
 
 def test_a_refused_refit_leaves_the_model_as_it_was(table):
-    model = several(MODELS[0]).fit(table)
+    model = several(quick("dccs")).fit(table)
     scores = model.init_scores_
     with pytest.raises(ValueError, match="n_clusters"):
         model.fit(table[:2])
@@ -299,14 +287,14 @@ def test_scikit_learns_callbacks_see_one_task(table):
             self.seen.append("end")
 
     tasks = Tasks()
-    several(MODELS[0]).set_callbacks(tasks).fit(table)
+    several(quick("dccs")).set_callbacks(tasks).fit(table)
     assert tasks.seen == ["setup", "begin", "end", "teardown"]
     refused = Tasks()
     with pytest.raises(ValueError, match="n_clusters"):
-        several(MODELS[0]).set_callbacks(refused).fit(table[:2])
+        several(quick("dccs")).set_callbacks(refused).fit(table[:2])
     assert refused.seen == []
 
 
 def test_no_fit_with_a_score_is_said(table):
     with pytest.warns(ConvergenceWarning, match="No fit has a score"):
-        several(MODELS[1]).fit(table)
+        several(quick("udc")).fit(table)

@@ -8,7 +8,6 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
@@ -631,13 +630,8 @@ or (n_samples, height, width, channels)
         return embedding, logits
 
     def _complete(self, X):
-        if self.assign != "kmeans":
-            return
-        embedding = np.concatenate([embedding for embedding, _ in self._infer(X)])
-        kmeans = KMeans(self.n_clusters, n_init=10, random_state=0).fit(embedding)
-        self._model["kmeans"].set(
-            kmeans.cluster_centers_, kmeans.inertia_ / embedding.size
-        )
+        if self.assign == "kmeans":
+            self._model["kmeans"].fit(self._embeddings(X))
 
     def _forget(self):
         super()._forget()

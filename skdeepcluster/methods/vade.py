@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import cast
 
-import numpy as np
 import torch
-from sklearn.mixture import GaussianMixture
 from sklearn.utils._param_validation import StrOptions
 
 from skdeepcluster.autoencoding import PRETRAINING, AutoencoderClusterer
@@ -171,7 +168,7 @@ class VaDE(GenerativeMixin, AutoencoderClusterer):
 
     def _train(self, net):
         self._pretrain(net, self.pretrain_max_epochs, self._reconstruction_step)
-        self._place(self._codes(net).cpu().numpy())
+        net.centers_.fit(self._codes(net).cpu().numpy())
         budget = self._auto_budget(net.batches.n_samples, table=4_000)
         plan = self._schedule(net, self.max_epochs, budget)
         net.run(self._step, **plan, phase="clustering")
@@ -220,14 +217,6 @@ class VaDE(GenerativeMixin, AutoencoderClusterer):
         )
         log_weights = prior.log_weights.log_softmax(0)
         return (gamma * each).sum(1), (gamma * (log_gamma - log_weights)).sum(1)
-
-    def _place(self, codes: np.ndarray) -> None:
-        """Place the Gaussians by a mixture that is fitted to these codes."""
-        mixture = GaussianMixture(
-            self.n_clusters, covariance_type="diag", n_init=5, random_state=0
-        ).fit(codes.astype(np.float64))
-        prior = cast(MixturePrior, self._model["centers"])
-        prior.set(mixture.weights_, mixture.means_, mixture.covariances_)
 
     def _init_score(self, X):
         """How good a fit is among fits of the same data; higher is better.

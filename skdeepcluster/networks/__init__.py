@@ -1,11 +1,7 @@
 """Networks: plain modules whose sizes come from the input."""
 
-from skdeepcluster.networks.autoencoder import (
-    Centers,
-    MixturePrior,
-    StudentCenters,
-    autoencoder,
-)
+from skdeepcluster.networks.autoencoder import autoencoder
+from skdeepcluster.networks.centers import Centers, MixturePrior, StudentCenters
 from skdeepcluster.networks.clustergan import ConvGenerator, DeepConvEncoder
 from skdeepcluster.networks.conv import ConvEncoder, ResidualEncoder
 from skdeepcluster.networks.custom import CustomEncoder, FrozenEncoder

@@ -1,0 +1,157 @@
+"""Centres of clusters in a code, from which assignments are read."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from sklearn.mixture import GaussianMixture
+from torch import nn
+
+
+class Placed(nn.Module):
+    """Base of what begins without a place in the code.
+
+    Attributes
+    ----------
+    placed : tensor of shape ()
+        1 once there are centres.
+    """
+
+    placed: torch.Tensor
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("placed", torch.zeros(()))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether there are any."""
+        return bool(self.placed)
+
+
+class _AtPoints(Placed):
+    """Base of centres that are points, placed by k-means."""
+
+    centers: torch.Tensor
+    variance: torch.Tensor
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("variance", torch.ones(()))
+
+    @torch.no_grad()
+    def fit(self, codes: np.ndarray) -> np.ndarray:
+        """Place the centres by k-means of these codes; return its labels."""
+        kmeans = KMeans(len(self.centers), n_init=20, random_state=0).fit(codes)
+        self.centers.copy_(torch.from_numpy(kmeans.cluster_centers_))
+        self.variance.fill_(max(kmeans.inertia_ / codes.size, 1e-12))
+        self.placed.fill_(1)
+        return kmeans.labels_
+
+    def squares(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Squared distance of each row to each centre."""
+        return (embedding[:, None] - self.centers).square().sum(2)
+
+
+class Centers(_AtPoints):
+    """Centres of clusters in a code, as Gaussians of one variance.
+
+    Parameters
+    ----------
+    n_clusters : int
+    n_embedding : int
+        Width of the code.
+
+    Attributes
+    ----------
+    centers : tensor of shape (n_clusters, n_embedding)
+    variance : tensor of shape ()
+        Of a value around them, when they were placed.
+    """
+
+    def __init__(self, n_clusters: int, n_embedding: int):
+        super().__init__()
+        self.register_buffer("centers", torch.zeros(n_clusters, n_embedding))
+
+    def forward(self, embedding):
+        """Logarithm of each Gaussian's density, up to a constant."""
+        return -self.squares(embedding) / (2 * self.variance)
+
+
+class StudentCenters(_AtPoints):
+    r"""Soft assignment by Student's t-distribution around centres (DEC eq. 1).
+
+    .. math::
+        q_{ij}\propto\big(1+\lVert z_i-\mu_j\rVert^2/\alpha\big)^{-(\alpha+1)/2}
+
+    Parameters
+    ----------
+    n_clusters : int
+    n_embedding : int
+        Width of the code.
+    alpha : float, default=1.0
+        Degrees of freedom :math:`\alpha`.
+
+    Attributes
+    ----------
+    centers : parameter of shape (n_clusters, n_embedding)
+        :math:`\mu`; trained.
+    """
+
+    def __init__(self, n_clusters: int, n_embedding: int, alpha: float = 1.0):
+        super().__init__()
+        self.centers = nn.Parameter(torch.zeros(n_clusters, n_embedding))
+        self.alpha = alpha
+
+    def forward(self, embedding):
+        """Logits of the assignment q."""
+        squares = self.squares(embedding)
+        return -(self.alpha + 1) / 2 * torch.log1p(squares / self.alpha)
+
+
+class MixturePrior(Placed):
+    r"""Gaussian mixture in the code, with one diagonal Gaussian per cluster (VaDE).
+
+    Parameters
+    ----------
+    n_clusters : int
+    n_embedding : int
+        Width of the code.
+
+    Attributes
+    ----------
+    log_weights : parameter of shape (n_clusters,)
+        Unnormalised; their softmax is :math:`\pi`.
+    means, log_variances : parameters of shape (n_clusters, n_embedding)
+        :math:`\mu_c` and :math:`\log\sigma_c^2`.
+    """
+
+    def __init__(self, n_clusters: int, n_embedding: int):
+        super().__init__()
+        self.log_weights = nn.Parameter(torch.zeros(n_clusters))
+        self.means = nn.Parameter(torch.zeros(n_clusters, n_embedding))
+        self.log_variances = nn.Parameter(torch.zeros(n_clusters, n_embedding))
+
+    def fit(self, codes: np.ndarray) -> None:
+        """Place the Gaussians by a mixture that is fitted to these codes."""
+        mixture = GaussianMixture(
+            len(self.means), covariance_type="diag", n_init=5, random_state=0
+        ).fit(codes.astype(np.float64))
+        self.set(mixture.weights_, mixture.means_, mixture.covariances_)
+
+    @torch.no_grad()
+    def set(self, weights, means, variances) -> None:
+        """Take over a fitted mixture (arrays)."""
+        self.log_weights.copy_(torch.from_numpy(weights).log())
+        self.means.copy_(torch.from_numpy(means))
+        self.log_variances.copy_(torch.from_numpy(variances).log())
+        self.placed.fill_(1)
+
+    def forward(self, z):
+        """Logits of the cluster given a code, and the logarithm of its density."""
+        ratio = (z[:, None] - self.means).square() / self.log_variances.exp()
+        log_density = -(ratio + self.log_variances + math.log(2 * math.pi)).sum(2) / 2
+        return self.log_weights.log_softmax(0) + log_density
