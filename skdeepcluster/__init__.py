@@ -5,15 +5,19 @@ from skdeepcluster.methods import (
     DCCS,
     DEC,
     IDEC,
+    IMSAT,
     UDC,
     AugmentedGANClustering,
     AutoencoderKMeans,
+    ClusterGAN,
     SIMIClusterGAN,
     VaDE,
     VariationalClustering,
 )
 
 __all__ = [
+    "IMSAT",
+    "ClusterGAN",
     "DCCS",
     "DEC",
     "IDEC",

@@ -180,6 +180,18 @@ class DeepClusterer(
         """
         return self.score(X)
 
+    def _late_mean(self, name: str, phase: str | None = None) -> float:
+        """Mean over the last tenth of a phase's epochs, or of all.
+
+        Infinite where there are none, or where the last was no longer finite.
+        """
+        values = self.history_.get(name, np.empty(0))
+        if phase is not None:
+            values = values[self.history_["phase"] == phase]
+        if not len(values) or not math.isfinite(values[-1]):
+            return math.inf
+        return float(values[-max(1, len(values) // 10) :].mean())
+
     def _batch_size(self) -> int:
         """Rows of a minibatch that the net begins with; a phase may resize it."""
         return self.batch_size

@@ -33,13 +33,13 @@ _LAYERS = {
     "random_state": 0,
 }
 QUICK_UDC = {**_LAYERS, "learning_rate": 1e-3, "max_epochs": 5}
+QUICK_CLUSTERGAN = {**_LAYERS, "learning_rate": 2e-3, "max_epochs": 5}
 QUICK_SIMI = {
-    **_LAYERS,
+    **QUICK_CLUSTERGAN,
     "prior_layer_sizes": (32, 32),
-    "learning_rate": 2e-3,
     "prior_max_epochs": 5,
-    "max_epochs": 5,
 }
+QUICK_IMSAT = {"hidden_layer_sizes": (32, 32), "max_epochs": 5, "random_state": 0}
 QUICK_VC = {
     "hidden_layer_sizes": (32,),
     "posterior_layer_sizes": (16,),
@@ -65,6 +65,8 @@ QUICK_DEC = {**QUICK_AE, "pretrain_max_epochs": 5}
 
 # The same by method; what must hold for all of them is tested with these.
 QUICK_OF = {
+    "imsat": QUICK_IMSAT,
+    "clustergan": QUICK_CLUSTERGAN,
     "ae_kmeans": QUICK_AE,
     "augmented_gan": {**QUICK_AUG, "gan_max_epochs": 2},
     "dccs": QUICK,

@@ -16,7 +16,8 @@ from skdeepcluster.engine import (
     ResumableCheckpoint,
     neighbour_distance,
 )
-from skdeepcluster.methods.simi_clustergan import _LAYERS
+from skdeepcluster.methods import simi_clustergan
+from skdeepcluster.methods.clustergan import _LAYERS
 from skdeepcluster.metrics import clustering_accuracy
 from tests.conftest import QUICK_SIMI, started
 
@@ -167,7 +168,7 @@ def test_own_features_for_the_prior():
     model._prior_clusters = lambda *args: found.append(learned(*args)) or found[-1]
     model.fit(X, prior_features=features)
     assert clustering_accuracy(y, found[0].numpy()) == 1
-    assert model._description["n_prior"] == 7
+    assert model._description["read_by_prior"] == (7,)
     with pytest.raises(ValueError, match="prior_features has 199 rows, X has 200"):
         model.fit(X, prior_features=features[1:])
     with pytest.raises(ValueError, match="need learned_prior=True"):
@@ -303,14 +304,15 @@ def test_images_have_a_least_size():
         SIMIClusterGAN(2, **QUICK_SIMI).fit(np.zeros((40, 3, 4)))
 
 
-def test_affine_is_for_images(table):
+def test_affine_is_for_images(table, monkeypatch):
     with pytest.raises(ValueError, match="affine=True is for images"):
         SIMIClusterGAN(2, affine=True, **QUICK_SIMI).fit(table)
     X = np.random.default_rng(0).integers(0, 256, (40, 8, 8)).astype(np.uint8)
     params = {**QUICK_SIMI, "prior_max_epochs": 1, "max_epochs": 1, "n_critic": 1}
     model = SIMIClusterGAN(2, affine=True, **params)
-    moved, turn = [], model._affine
-    model._affine = lambda x, net: moved.append(x) or turn(x, net)
+    moved, turn = [], simi_clustergan.imsat_affine
+    counted = lambda x, net: moved.append(x) or turn(x, net)  # noqa: E731
+    monkeypatch.setattr(simi_clustergan, "imsat_affine", counted)
     net = Draws.seeded(0, torch.device("cpu"))
     model.fit(X)
     assert moved[0].shape == (40, 1, 8, 8)

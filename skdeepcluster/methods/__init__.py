@@ -2,9 +2,11 @@
 
 from skdeepcluster.methods.augmented_gan import AugmentedGANClustering
 from skdeepcluster.methods.autoencoder_kmeans import AutoencoderKMeans
+from skdeepcluster.methods.clustergan import ClusterGAN
 from skdeepcluster.methods.dccs import DCCS
 from skdeepcluster.methods.dec import DEC
 from skdeepcluster.methods.idec import IDEC
+from skdeepcluster.methods.imsat import IMSAT
 from skdeepcluster.methods.simi_clustergan import SIMIClusterGAN
 from skdeepcluster.methods.udc import UDC
 from skdeepcluster.methods.vade import VaDE
@@ -12,6 +14,8 @@ from skdeepcluster.methods.variational_clustering import VariationalClustering
 
 # By the name that command lines and benchmarks have for them.
 METHODS = {
+    "imsat": IMSAT,
+    "clustergan": ClusterGAN,
     "augmented_gan": AugmentedGANClustering,
     "ae_kmeans": AutoencoderKMeans,
     "dccs": DCCS,
@@ -24,6 +28,8 @@ METHODS = {
 }
 
 __all__ = [
+    "IMSAT",
+    "ClusterGAN",
     "DCCS",
     "DEC",
     "IDEC",

@@ -511,8 +511,7 @@ class AugmentedGANClustering(DeepClusterer):
         It is minus the loss of the head that was chosen, which chooses among heads too;
         minus infinity where no head has been trained, or the training failed.
         """
-        trained = self.history_["loss"][self.history_["phase"] == "heads"]
-        if not len(trained) or not math.isfinite(trained[-1]):
+        if math.isinf(self._late_mean("loss", "heads")):
             return -math.inf
         return -float(self._model["heads"].losses.min())
 

@@ -10,38 +10,23 @@ import numpy as np
 import torch
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import nn
 from torch.nn.functional import mse_loss
 
-from skdeepcluster import augment
-from skdeepcluster.base import DeepClusterer
 from skdeepcluster.docstrings import documented
 from skdeepcluster.engine import if_stopped, neighbour_distance
 from skdeepcluster.engine.callbacks import with_callbacks
-from skdeepcluster.generative import (
-    GenerativeMixin,
-    draw_categories,
-    one_hot,
-    prior_edges,
-)
-from skdeepcluster.losses import (
-    categorical_kl,
-    entropy_bound,
-    gradient_penalty,
-    information_maximisation,
-    virtual_adversarial,
-    wasserstein,
+from skdeepcluster.generative import one_hot
+from skdeepcluster.losses import entropy_bound
+from skdeepcluster.methods.clustergan import ClusterGAN
+from skdeepcluster.methods.imsat import (
+    imsat_adam,
+    imsat_affine,
+    imsat_budget,
+    imsat_losses,
 )
 from skdeepcluster.networks import (
-    Centers,
-    ConvEncoder,
-    ConvGenerator,
-    CustomEncoder,
-    DeepConvEncoder,
-    MLPEncoder,
-    ghost_batches,
+    FlatEncoder,
     imsat_normal_,
-    mlp,
     normal_,
     still_statistics,
 )
@@ -50,12 +35,11 @@ _UNTRAINED = (
     "SIMIClusterGAN was stopped in its first phase: clusters are the label network's; "
     "encoder and generator (transform, sample) are untrained."
 )
-_LAYERS = ("hidden_layer_sizes", "generator_layer_sizes", "critic_layer_sizes")
 _WEIGHTS = ("alpha_cl", "alpha_mse", "alpha_re", "alpha_pcl", "alpha_cm")
 
 
 @documented
-class SIMIClusterGAN(GenerativeMixin, DeepClusterer):
+class SIMIClusterGAN(ClusterGAN):
     r"""ClusterGAN improved by self-augmented information maximisation.
 
     Phase 1 trains a label network :math:`P` by information maximisation: sure and
@@ -225,24 +209,18 @@ class SIMIClusterGAN(GenerativeMixin, DeepClusterer):
     """
 
     _parameter_constraints: dict = {
-        **DeepClusterer._parameter_constraints,
+        **{
+            name: constraint
+            for name, constraint in ClusterGAN._parameter_constraints.items()
+            if name not in ("beta_n", "beta_c")
+        },
         "prior_layer_sizes": [tuple, list, StrOptions({"auto"})],
-        "hidden_layer_sizes": [tuple, list],
-        "generator_layer_sizes": [tuple, list],
-        "critic_layer_sizes": [tuple, list],
-        "n_noise": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
-        "sigma": [Interval(Real, 0, None, closed="left")],
         "learned_prior": ["boolean"],
         "beta_p": [Interval(Real, 0, None, closed="left")],
         "beta_mu": [Interval(Real, 0, None, closed="left")],
         "vat_radius": [Interval(Real, 0, None, closed="left")],
         "affine": ["boolean"],
         **{name: [Interval(Real, 0, None, closed="left")] for name in _WEIGHTS},
-        "gp_weight": [Interval(Real, 0, None, closed="left")],
-        "gp_center": [Interval(Real, 0, None, closed="left")],
-        "n_critic": [Interval(Integral, 1, None, closed="left")],
-        "batch_norm": ["boolean"],
-        "assign": [StrOptions({"argmax", "kmeans"})],
         "prior_batch_size": [Interval(Integral, 2, None, closed="left")],
         "prior_learning_rate": [Interval(Real, 0, None, closed="neither")],
         "prior_max_epochs": [
@@ -251,7 +229,6 @@ class SIMIClusterGAN(GenerativeMixin, DeepClusterer):
         ],
     }
 
-    _settles_in = "gan"
     _given = ("_prior_features",)
     # Whose clusters are read; "prior" where phase 1 was stopped.
     _labelled_by = "encoder"
@@ -306,7 +283,7 @@ class SIMIClusterGAN(GenerativeMixin, DeepClusterer):
         self._store(locals())
 
     def _check_params(self):
-        self._check_layers(*_LAYERS)
+        super()._check_params()
         if self.prior_layer_sizes != "auto":
             self._check_layers("prior_layer_sizes")
 
@@ -372,65 +349,30 @@ or (n_samples, height, width, channels)
             raise self._wrong_kind("affine", True)
         if self.affine and features is not None:
             raise ValueError("affine=True has no part where prior_features are given.")
-        self._check_sides(input_shape)
-        self._check_pixels(input_shape)
         small = is_table and features is None
         prior = self._auto("prior_layer_sizes", (256, 256) if small else (1200, 1200))
         return {
-            "input_shape": tuple(input_shape),
-            "n_clusters": int(self.n_clusters),
-            "n_noise": int(self._auto("n_noise", _n_noise(input_shape))),
-            "n_prior": int(
-                np.prod(input_shape) if features is None else features.shape[1]
-            ),
-            "layers": [
-                [int(n) for n in sizes]
-                for sizes in (prior, *(getattr(self, name) for name in _LAYERS))
-            ],
-            "batch_norm": bool(self.batch_norm),
-            "encoder": self.encoder,
+            **super()._describe(input_shape),
+            "read_by_prior": input_shape if features is None else features.shape[1:],
+            "prior_layers": [int(n) for n in prior],
         }
 
+    def _learns_noise(self):
+        return self.alpha_mse > 0
+
     @staticmethod
-    def _networks(
-        input_shape, n_clusters, n_noise, n_prior, layers, batch_norm, encoder
-    ):
-        n_code = n_noise + n_clusters
-        prior, hidden, generator, critic = layers
-        if len(input_shape) == 1:
-            d = input_shape[0]
-            E = MLPEncoder(d, hidden, n_code, batch_norm=batch_norm)
-            G = mlp(n_code, generator, d, batch_norm=batch_norm)
-            D = mlp(d, critic, 1)
-        else:
-            G = ConvGenerator(n_code, input_shape)
-            if min(input_shape[1:]) < 32:
-                kind = functools.partial(ConvEncoder, batch_norm=False)
-            else:
-                kind = DeepConvEncoder
-            E, D = kind(input_shape, n_code), kind(input_shape, 1)
-            D = nn.Sequential(D.body, D.head)
-        if encoder is not None:
-            E = CustomEncoder(encoder, input_shape, n_code)
-        return {
-            "encoder": E,
-            "generator": G,
-            "critic": D,
-            "prior": MLPEncoder(n_prior, prior, n_clusters, slope=0),
-            "kmeans": Centers(n_clusters, n_code),
-        }
+    def _networks(n_clusters, read_by_prior, prior_layers, **description):
+        networks = ClusterGAN._networks(n_clusters=n_clusters, **description)
+        P = FlatEncoder(read_by_prior, prior_layers, n_clusters, batch_norm=True)
+        return {**networks, "prior": P}
 
     def _draw_weights(self, name, network, generator):
         (imsat_normal_ if name == "prior" else normal_)(network, generator)
 
     def _optimizers(self):
-        adam = functools.partial(torch.optim.Adam, fused=True)
-        gan = functools.partial(adam, lr=self.learning_rate, betas=(0.5, 0.9))
-        prior = functools.partial(adam, lr=self.prior_learning_rate, betas=(0.5, 0.999))
         return {
-            "generator_encoder": (gan, ["generator", "encoder"]),
-            "critic": (gan, ["critic"]),
-            "prior": (prior, ["prior"]),
+            **super()._optimizers(),
+            "prior": (imsat_adam(self.prior_learning_rate), ["prior"]),
         }
 
     # -- training ---------------------------------------------------------------------
@@ -442,25 +384,16 @@ or (n_samples, height, width, channels)
         return [] if self._prior_features is None else [self._prior_features]
 
     def _train(self, net):
-        n = net.batches.n_samples
-        if self.learned_prior:
-            code = functools.partial(
-                self._learned_code, clusters=self._learn_prior(net, n)
-            )
-            net.batches.resize(self.batch_size)
-        else:
-            edges = prior_edges(None, self.n_clusters, net.device)
-            code = functools.partial(self._uniform_code, edges=edges)
-        budget = self._auto_budget(n)
-        plan = self._schedule(net, self.max_epochs, budget, self.n_critic + 1)
-        net.run(functools.partial(self._step, code=code), **plan, phase="gan")
+        if not self.learned_prior:
+            super()._train(net)
+            return
+        clusters = self._learn_prior(net)
+        net.batches.resize(self.batch_size)
+        self._train_gan(net, functools.partial(self._learned_code, clusters=clusters))
 
-    def _learn_prior(self, net, n):
-        """Phase 1; returns the clusters of all rows."""
-        passes = 50 * len(net.batches)
-        most = 2_000 if self._image_shape is None else 20_000
-        budget = int(np.clip(passes, self._auto_budget(n, 1_500, 1_500), most))
-        plan = self._schedule(net, self.prior_max_epochs, budget)
+    def _learn_prior(self, net):
+        """Phase 1, which is IMSAT; returns the clusters of all rows."""
+        plan = self._schedule(net, self.prior_max_epochs, imsat_budget(self, net))
         features = self._scaled_features(net)
         far = neighbour_distance(net, plan["n_steps"], features)
         step = functools.partial(self._prior_step, features=features, far=far)
@@ -473,67 +406,22 @@ or (n_samples, height, width, channels)
 
     def _prior_step(self, net, features, far):
         """Phase 1: one step of the prior learning algorithm."""
-        P, x = net.prior_, net.draw()
-        moved = self._affine(x, net) if self.affine else x
-        if features is None:
-            x, moved = x.flatten(1), moved.flatten(1)
-        else:
+        x = net.draw()
+        moved = imsat_affine(x, net) if self.affine else x
+        if features is not None:
             x = moved = net.batches.of_batch(features)
-        distance = far(x)
-        # Only the pass of the data itself counts for the running statistics.
-        with still_statistics(P):
-            moved = virtual_adversarial(
-                lambda x: P(x)[1],
-                moved,
-                radius=self.vat_radius * distance,
-                noise=net.randn(*moved.shape),
-                xi=distance,
-            )
-            logits_T = P(moved)[1]
-        logits = P(x)[1]
-        vat = categorical_kl(logits.detach(), logits_T)
-        information = information_maximisation(logits, self.beta_mu)
+        vat, information = imsat_losses(
+            net.prior_, net, x, moved, far(x), self.vat_radius, self.beta_mu
+        )
         loss = net.descend("prior", vat + self.beta_p * information)
         return {"loss": loss, "vat": vat.detach(), "information": information.detach()}
 
-    def _step(self, net, code):
-        """Phase 2: one iteration of SIMI-ClusterGAN with the learned prior."""
-        G, D, E = net.generator_, net.critic_, net.encoder_
-        # G stays as it is until its own update: one pass makes all samples for D.
-        batches, codes = zip(*(code(net) for _ in range(self.n_critic)), strict=True)
-        with torch.no_grad(), ghost_batches(G, self.n_critic):
-            h = torch.cat(codes)
-            fakes = G(torch.cat([self._noise(len(h), net), h], 1))
-        distances, penalties = [], []
-        for x, x_fake in zip(batches, fakes.chunk(self.n_critic), strict=True):
-            distance = wasserstein(D, x_fake, x)  # D is low on the data
-            penalty = gradient_penalty(
-                D, x, x_fake, net.rand(len(x)), center=self.gp_center
-            )
-            distances.append(distance.detach())
-            penalties.append(penalty.detach())
-            net.descend("critic", self.gp_weight * penalty - distance)
-        x, h = code(net)
-        z_n, z_n2 = self._noise(len(x), net), self._noise(len(x), net)
-        x_fake = G(torch.cat([z_n, h], 1))
-        losses = self._losses(G, E, x, h, z_n, z_n2, x_fake)
-        loss = D(x_fake).mean()
-        for weight, value in losses.values():
-            loss = loss + weight * value
-        net.descend("generator_encoder", loss)
-        return {
-            "loss": loss.detach(),
-            "wasserstein": torch.stack(distances).mean(),
-            "gradient_penalty": torch.stack(penalties).mean(),
-            **{name: value.detach() for name, (_, value) in losses.items()},
-        }
-
-    def _losses(self, G, E, x, h, z_n, z_n2, x_fake):
+    def _losses(self, net, x, h, z_n, x_fake):
         """The five losses J with their weights; one that is switched off is 0."""
-        n_noise, zero = z_n.shape[1], x.new_zeros(())
+        G, E, zero = net.generator_, net.encoder_, x.new_zeros(())
         # Running statistics are for what is met later: of E data, of G sampled codes.
         with still_statistics(E):
-            noise_fake, logits_fake = self._code(E, x_fake)
+            cycle = self._cycle(E, h, z_n, x_fake, self.alpha_cl, self.alpha_mse)
         noise_real, logits_real = self._code(E, x)
         z_real = logits_real.softmax(1)
 
@@ -543,13 +431,12 @@ or (n_samples, height, width, channels)
             with still_statistics(G):
                 return weight, loss()
 
+        def crossed():
+            z_n2 = self._noise(len(x), net)
+            return mse_loss(G(torch.cat([z_n2, z_real], 1)), x_fake)
+
         return {
-            "cross_entropy": weighted(
-                self.alpha_cl, lambda: entropy_bound(logits_fake, h)
-            ),
-            "noise_error": weighted(
-                self.alpha_mse if n_noise else 0, lambda: mse_loss(noise_fake, z_n)
-            ),
+            **cycle,
             "reconstruction": weighted(
                 self.alpha_re,
                 lambda: mse_loss(G(torch.cat([noise_real, z_real], 1)), x),
@@ -558,10 +445,7 @@ or (n_samples, height, width, channels)
                 self.alpha_pcl if self.learned_prior else 0,
                 lambda: entropy_bound(logits_real, h),
             ),
-            "cross_modality": weighted(
-                self.alpha_cm,
-                lambda: mse_loss(G(torch.cat([z_n2, z_real], 1)), x_fake),
-            ),
+            "cross_modality": weighted(self.alpha_cm, crossed),
         }
 
     # -- the one-hot code h -----------------------------------------------------------
@@ -570,11 +454,6 @@ or (n_samples, height, width, channels)
         """Draw a minibatch, and its one-hot clusters by P."""
         x = net.draw()
         return x, one_hot(net.batches.of_batch(clusters), self.n_clusters)
-
-    def _uniform_code(self, net, edges):
-        """Draw a minibatch, and one-hot clusters that have nothing to do with it."""
-        x = net.draw()
-        return x, draw_categories(len(x), edges, net)
 
     def _scaled_features(self, net):
         """What P reads in place of the data, on a common scale, on the device."""
@@ -590,13 +469,7 @@ or (n_samples, height, width, channels)
         P = net.prior_.eval()
         own = features is None
         rows = net.batches.in_order(1_024) if own else features.split(1_024)
-        return torch.cat([P(x.flatten(1))[1].argmax(1) for x in rows])
-
-    @staticmethod
-    def _affine(x, net):
-        """Turn, shrink and shear images at random, as for Fashion-MNIST."""
-        shear = (0.3, 0.3)
-        return augment.random_affine(x, net, degrees=10, scale=(0.3, 1), shear=shear)
+        return torch.cat([P(x)[1].argmax(1) for x in rows])
 
     def _init_score(self, X):
         r"""How good a fit is among fits of the same data; higher is better.
@@ -605,47 +478,23 @@ or (n_samples, height, width, channels)
         clusters come from; without a learned prior the mutual information of `score`.
         Minus infinity where phase 2 has not been trained, or failed.
         """
-        trained = self.history_["loss"][self.history_["phase"] == "gan"]
-        if not len(trained) or not math.isfinite(trained[-1]):
+        if math.isinf(self._late_mean("loss", "gan")):
             return -math.inf
         if not self.learned_prior:
             return super()._init_score(X)
-        losses = self.history_["loss"][self.history_["phase"] == "prior"]
-        return -float(losses[-max(1, len(losses) // 10) :].mean())
+        return -self._late_mean("loss", "prior")
 
     # -- inference --------------------------------------------------------------------
 
-    def _code(self, E, x):
-        """Noise and category logits that the encoder finds in x."""
-        n_noise, n_clusters = (self._description[k] for k in ("n_noise", "n_clusters"))
-        return E(x)[1].split([n_noise, n_clusters], dim=1)
-
     def _encode(self, x):
-        noise, logits = self._code(self._model["encoder"], x)
-        embedding = torch.cat([noise, logits.softmax(1)], 1)
+        embedding, logits = super()._encode(x)
         if self._labelled_by == "prior":  # stopped in phase 1: the encoder is untrained
-            logits = self._model["prior"](x.flatten(1))[1]
-        elif self._model["kmeans"].fitted:
-            logits = self._model["kmeans"](embedding)
+            logits = self._model["prior"](x)[1]
         return embedding, logits
-
-    def _complete(self, X):
-        if self.assign == "kmeans":
-            self._model["kmeans"].fit(self._embeddings(X))
 
     def _forget(self):
         super()._forget()
         self.__dict__.pop("_labelled_by", None)
-
-    def _noise(self, n, draws):
-        return self.sigma * draws.randn(n, self._description["n_noise"])
-
-    def _generate(self, category, noise):
-        if self._model["kmeans"].fitted:
-            # A centre's category is the greatest entry of its categorical part.
-            codes = self._model["kmeans"].centers[:, self._description["n_noise"] :]
-            category = category @ one_hot(codes.argmax(1), codes.shape[1])
-        return self._model["generator"](torch.cat([noise, category], 1))
 
     def _proportions(self):
         """As the clusters were found in the training data; or as they were drawn."""
@@ -654,12 +503,3 @@ or (n_samples, height, width, channels)
         proportions = np.zeros(self._description["n_clusters"])
         proportions[self._kept] = np.bincount(self.labels_)
         return proportions
-
-
-def _n_noise(input_shape: tuple[int, ...]) -> int:
-    """Dimensions of the noise, as published for data of such a shape."""
-    if len(input_shape) == 1:
-        return int(np.clip(input_shape[0] // 3, 2, 30))
-    if input_shape[0] == 1:
-        return 30
-    return 50 if min(input_shape[1:]) < 96 else 100

@@ -331,12 +331,9 @@ class UDC(GenerativeMixin, DeepClusterer):
         compares runs by the distance of their samples to the data; minus infinity where
         ``fake_accuracy`` is below .9.
         """
-        if not self.n_iter_:
+        if self._late_mean("fake_accuracy") < 0.9:
             return -math.inf
-        last = slice(-max(1, len(self.history_["step"]) // 10), None)
-        if self.history_["fake_accuracy"][last].mean() < 0.9:
-            return -math.inf
-        return -float(self.history_["wasserstein"][last].mean())
+        return -self._late_mean("wasserstein")
 
     # -- inference --------------------------------------------------------------------
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from sklearn.utils._param_validation import StrOptions
 
@@ -224,10 +222,7 @@ class VaDE(GenerativeMixin, AutoencoderClusterer):
         It is the mean of the evidence lower bound over the last tenth of the epochs;
         minus infinity where only the autoencoder has been trained, or that failed.
         """
-        losses = self.history_["loss"][self.history_["phase"] == "clustering"]
-        if not len(losses) or not math.isfinite(losses[-1]):
-            return -math.inf
-        return -float(losses[-max(1, len(losses) // 10) :].mean())
+        return -self._late_mean("loss", "clustering")
 
     # -- samples ----------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Networks: plain modules whose sizes come from the input."""
 
-from skdeepcluster.networks.autoencoder import autoencoder
+from skdeepcluster.networks.autoencoder import FlatEncoder, autoencoder
 from skdeepcluster.networks.centers import Centers, MixturePrior, StudentCenters
 from skdeepcluster.networks.clustergan import ConvGenerator, DeepConvEncoder
 from skdeepcluster.networks.conv import ConvEncoder, ResidualEncoder
@@ -34,6 +34,7 @@ __all__ = [
     "Decoder",
     "DeepConvEncoder",
     "Discriminator",
+    "FlatEncoder",
     "FrozenEncoder",
     "GaussianPosterior",
     "GaussianPrior",

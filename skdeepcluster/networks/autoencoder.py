@@ -15,9 +15,16 @@ from skdeepcluster.networks.strided import StridedEncoder, StridedGenerator
 class FlatEncoder(MLPEncoder):
     """Encoder of linear layers and ReLU, of rows or of images as rows."""
 
-    def __init__(self, input_shape: tuple[int, ...], hidden: Sequence[int], n_out: int):
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        hidden: Sequence[int],
+        n_out: int,
+        *,
+        batch_norm: bool = False,
+    ):
         n_in = math.prod(input_shape)
-        super().__init__(n_in, hidden, n_out, batch_norm=False, slope=0)
+        super().__init__(n_in, hidden, n_out, batch_norm=batch_norm, slope=0)
 
     def forward(self, x):
         """Return the last hidden layer and the code."""
