@@ -81,7 +81,10 @@ class AutoencoderClusterer(DeepClusterer):
         encoder,
         **own,
     ):
-        E, D = autoencoder(input_shape, hidden, n_latent, convolutional, encoder, n_out)
+        signed = cls._pixel_range[0] < 0
+        E, D = autoencoder(
+            input_shape, hidden, n_latent, convolutional, encoder, n_out, signed
+        )
         C = cls._centers(n_clusters, n_latent, **own)
         return {"encoder": E, "decoder": D, "centers": C}
 

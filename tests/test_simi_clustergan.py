@@ -110,22 +110,22 @@ def test_losses_of_phase_2_equal_a_numpy_reading(table, gp_center):
 
 
 @pytest.mark.parametrize(
-    "switch, loss",
+    "switch, left_out",
     [
-        ({"alpha_cl": 0}, "cross_entropy"),
-        ({"alpha_mse": 0}, "noise_error"),
-        ({"alpha_re": 0}, "reconstruction"),
-        ({"alpha_pcl": 0}, "prior_cross_entropy"),
-        ({"learned_prior": False}, "prior_cross_entropy"),
-        ({"alpha_cm": 0}, "cross_modality"),
+        ({"alpha_cl": 0}, {"cross_entropy"}),
+        ({"alpha_mse": 0}, {"noise_error"}),
+        ({"alpha_re": 0}, {"reconstruction"}),
+        ({"alpha_pcl": 0}, {"prior_cross_entropy"}),
+        ({"learned_prior": False}, {"prior_cross_entropy", "cross_modality"}),
+        ({"alpha_cm": 0}, {"cross_modality"}),
     ],
 )
-def test_each_loss_can_be_left_out(table, switch, loss):
+def test_each_loss_can_be_left_out(table, switch, left_out):
     net, phases = started(SIMIClusterGAN(4, **switch, **QUICK_SIMI), table)
     losses = phases[-1][0](net)
     names = {"cross_entropy", "noise_error", "reconstruction", "prior_cross_entropy"}
     names |= {"cross_modality"}
-    assert {name for name in names if losses[name] == 0} == {loss}
+    assert {name for name in names if losses[name] == 0} == left_out
 
 
 def test_phases_have_their_own_batches_and_lengths(table):

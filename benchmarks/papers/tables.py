@@ -115,7 +115,7 @@ _UDC_UNIFORMITY = Table(
 # -- SIMI-ClusterGAN ------------------------------------------------------------------
 
 # The paper states neither iterations nor batch sizes: see the method's sheet.
-_SIMI = {"prior_max_epochs": 50, "tol": 0}
+_SIMI = {"prior_max_epochs": 50, "tol": 0, "assign": "kmeans"}
 
 
 def _simi(n_samples: int, n_iterations: int) -> dict:

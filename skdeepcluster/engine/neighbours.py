@@ -52,11 +52,12 @@ def neighbour_distance(
     Parameters
     ----------
     net : Net
-        Its batches are the data; the reference is 1,000 rows of them, if there are as
-        many.
+        Its batches are the data; the reference is 1,000 rows of them or more, if there
+        are as many.
     n_steps : int
         Calls to come. Where they read more rows than there are, all distances are
-        computed now, once; else each in its turn.
+        computed now, once, from a tenth of the data (1,000 to 10,000 rows), with which
+        the tenth neighbour is the first; else each in its turn.
     features : tensor of shape (n_samples, n_features), default=None
         What stands for the rows, in their order.
 
@@ -67,12 +68,14 @@ def neighbour_distance(
     """
     batches = net.batches
     n = batches.n_samples
+    once = n <= n_steps * batches.batch_size
+    n_reference = min(n, max(1_000, min(n // 10, 10_000) if once else 0))
     if features is None:
-        reference = batches.sample(min(1_000, n)).flatten(1)
+        reference = batches.sample(n_reference).flatten(1)
     else:
-        reference = features[net.randperm(n)[:1_000]]
+        reference = features[net.randperm(n)[:n_reference]]
     near = NeighbourDistance(reference, n)
-    if n > n_steps * batches.batch_size:
+    if not once:
         return near
     rows = batches.in_order(1_024) if features is None else features.split(1_024)
     known = torch.cat([near(block) for block in rows])

@@ -63,5 +63,6 @@ def _unit(v: torch.Tensor) -> torch.Tensor:
     """Each sample's vector over its length; zero stays zero."""
     flat = v.flatten(1)
     # By the largest entry first: squares of tiny gradients would vanish.
-    flat = flat / flat.abs().amax(1, keepdim=True).clamp(min=1e-38)
-    return (flat / flat.norm(dim=1, keepdim=True).clamp(min=1e-38)).view_as(v)
+    tiny = torch.finfo(flat.dtype).tiny
+    flat = flat / flat.abs().amax(1, keepdim=True).clamp(min=tiny)
+    return (flat / flat.norm(dim=1, keepdim=True).clamp(min=tiny)).view_as(v)

@@ -130,10 +130,10 @@ class AugmentedGANClustering(DeepClusterer):
     gan_learning_rate : float, default=2e-4
         Step size of both Adam optimizers (:math:`\beta` = 0.5, 0.999) of it.
     gan_max_epochs : int or "auto", default="auto"
-        Passes over the data of the first phase. The paper's "epoch" is 500 iterations,
-        whatever the data: its 500 for MNIST are 457 passes. "auto": a budget of
-        iterations (one update of the discriminator, one of the generator): 4 per row,
-        at least 150 and at most 20,000 for images, 5,000 for tables.
+        Passes over the data of the first phase. The "epoch" of the paper's release is
+        500 iterations, whatever the data: its 500 for MNIST are 457 passes. "auto": a
+        budget of iterations (one update of the discriminator, one of the generator): 4
+        per row, at least 150 and at most 20,000 for images, 5,000 for tables.
     batch_size : int or "auto", default="auto"
         Rows of a minibatch in the second phase. "auto": 500, as published, for a GAN's
         features, 250 for "input".
@@ -174,23 +174,24 @@ class AugmentedGANClustering(DeepClusterer):
     published: after a short first phase the features are normalised in part by what the
     averages began with (22 % of it is left after 150 iterations, 1 % after 460).
 
-    **Differs from the paper.** (1) As in the authors' release: the weight
-    :math:`\mu=4` (the paper's formula has none), the learning rate of the GAN (the
-    paper: 1e-4), the weight of the range penalty, the networks, whose numbers of
-    parameters are the published ones, and batch norm without a scale from 32 pixels on.
-    (2) The paper divides by squared norms and makes radii of them; plain norms are
-    meant. (3) Averages of batch norm are of real images alone. (4) The range penalty
-    sees the features before activation and dropout. (5) The clean sample is the same in
-    all views, so it goes through the heads once; views under dropout are drawn anew in
-    each step, batch by batch. (6) Sizes of images other than the published ones follow
-    a rule, see ``networks.dcgan``. (7) The default budgets are shorter than the paper's
-    250,000 iterations and 200 epochs on MNIST, and end early where assignments have
-    settled. (8) Tables, which the paper does not treat, are clustered as they are, with
-    a smaller trunk, smaller batches, one view of each kind and a larger learning rate,
-    so that a processor can do it. Their columns are centred, so the length of a row,
-    which the adversarial step is a share of, is its distance from the mean: rows near
-    the mean are hardly perturbed. (9) Both phases see the same rows; for STL-10 the
-    paper trains the GAN on a larger set.
+    **Differs from the paper.** (1) As in the authors' release: the weight :math:`\mu=4`
+    (the paper's formula has none), the learning rate of the GAN (the paper: 1e-4), the
+    weight of the range penalty, the networks, whose numbers of parameters are the
+    published ones, and batch norm without a scale from 32 pixels on. (2) The paper
+    divides by squared norms and makes radii of them; plain norms are meant. (3)
+    Averages of batch norm are of real images alone. (4) The range penalty sees the
+    features before activation and dropout. (5) The clean sample is the same in all
+    views, so it goes through the heads once; views under dropout are drawn anew in each
+    step, batch by batch. (6) Sizes of images other than the published ones follow a
+    rule, see ``networks.dcgan``. (7) The default budgets are shorter than the 250,000
+    iterations and 200 epochs of the release on MNIST, and end early where assignments
+    have settled; the paper's text has 1,000 iterations and 1,000 epochs. (8) Tables,
+    which the paper does not treat, are clustered as they are, with a smaller trunk,
+    smaller batches, one view of each kind and a larger learning rate, so that a
+    processor can do it. Their columns are centred, so the length of a row, which the
+    adversarial step is a share of, is its distance from the mean: rows near the mean
+    are hardly perturbed. (9) Both phases see the same rows; for STL-10 the paper trains
+    the GAN on a larger set.
 
     References
     ----------

@@ -65,7 +65,8 @@ class DEC(TargetClusterer):
     **Differs from the paper.** (1) The autoencoder is trained at once by Adam, not
     layer by layer with dropout by SGD for 300,000 steps. (2) The divergence is the mean
     over the rows. (3) Rows are drawn in a new order in each pass, where a known
-    reimplementation keeps their order. (4) Budgets are smaller, see above.
+    reimplementation keeps their order. (4) Budgets are smaller, see above. (5) A fit
+    whose labels have settled ends with the interval then begun.
 
     References
     ----------

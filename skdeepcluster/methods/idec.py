@@ -58,7 +58,8 @@ class IDEC(TargetClusterer):
     -----
     **Differs from the paper.** (1) Adam for all data; the paper has it for MNIST and
     SGD elsewhere. (2) The autoencoder is trained at once by Adam. (3) Budgets are
-    smaller, see above.
+    smaller, see above. (4) A fit whose labels have settled ends with the interval then
+    begun.
 
     References
     ----------

@@ -98,9 +98,10 @@ class IMSAT(DeepClusterer):
     **Differs from the paper.** (1) The power iteration steps as far as the tenth
     neighbour is; the paper steps 10, which is about that on MNIST in [-1, 1], and far
     outside of the data on a table of a few standardised columns. (2) That distance is
-    estimated from at most 1,000 rows. (3) Training may end early, see `tol`. (4) The
-    paper's strict uniformity (:math:`H(\bar p)` as a bound) is the penalty of its
-    release.
+    estimated from a part of the rows (1,000 to 10,000; where distances cannot be kept,
+    from 1,000, which makes it too long beyond 15,000 rows). (3) Training may end early,
+    see `tol`. (4) The paper's strict uniformity (:math:`H(\bar p)` as a bound) is the
+    penalty of its release.
 
     References
     ----------

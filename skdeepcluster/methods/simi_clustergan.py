@@ -32,8 +32,8 @@ from skdeepcluster.networks import (
 )
 
 _UNTRAINED = (
-    "SIMIClusterGAN was stopped in its first phase: clusters are the label network's; "
-    "encoder and generator (transform, sample) are untrained."
+    "SIMIClusterGAN was stopped in its first phase: encoder and generator (transform, "
+    "sample) are untrained, clusters are {}."
 )
 _WEIGHTS = ("alpha_cl", "alpha_mse", "alpha_re", "alpha_pcl", "alpha_cm")
 
@@ -96,7 +96,8 @@ class SIMIClusterGAN(ClusterGAN):
         Standard deviation of :math:`z_n`.
     learned_prior : bool, default=True
         Take :math:`h` from :math:`P`. False: draw it uniformly, as ClusterGAN does;
-        there is no phase 1 then, and no :math:`J_{pce}`.
+        there is no phase 1 then, and neither :math:`J_{pce}` nor :math:`J_{cm}`, whose
+        two samples would have nothing in common.
     beta_p : float, default=0.1
         Weight of the mutual information in phase 1.
     beta_mu : float, default=4.0
@@ -162,25 +163,24 @@ class SIMIClusterGAN(ClusterGAN):
         (see `tol`); of both ``loss`` (:math:`\mathcal L_P`, :math:`\mathcal L_{GE}`),
         ``step``, ``epoch``, ``phase``, ``dur`` (seconds).
 
-    Notes
-    -----
-    **Differs from the paper.** Where the paper is silent, values of the works that it
-    builds on are used, IMSAT [2]_ for phase 1 and ClusterGAN [3]_ for phase 2:
-    initial weights, batch sizes, epochs of phase 1, :math:`\lambda`, critic updates.
-    (1) Equation 10 puts the weight :math:`\beta_{mu}` on the conditional entropy,
-    which favours a single cluster; IMSAT's form is used. (2) The bound of the
+    Notes ----- **Differs from the paper.** Where the paper is silent, values of the
+    works that it builds on are used, IMSAT [2]_ for phase 1 and ClusterGAN [3]_ for
+    phase 2: initial weights, batch sizes, epochs of phase 1, :math:`\lambda`, critic
+    updates. (1) Equation 10 puts the weight :math:`\beta_{mu}` on the conditional
+    entropy, which favours a single cluster; IMSAT's form is used. (2) The bound of the
     adversarial step is read as IMSAT's: relative to the tenth neighbour's distance,
-    estimated from at most 1,000 rows; the power iteration steps as far as that
-    neighbour is (IMSAT: 10, whatever the data). (3) The gradient penalty is centred at
-    1 as the text has it, not at 0 as the algorithm box (`gp_center`). (4)
+    estimated from a part of the rows (1,000 to 10,000; where distances cannot be kept,
+    from 1,000, which makes it too long beyond 15,000 rows); the power iteration steps
+    as far as that neighbour is (IMSAT: 10, whatever the data). (3) The gradient penalty
+    is centred at 1 as the text has it, not at 0 as the algorithm box (`gp_center`). (4)
     :math:`J_{rec}` decodes the encoded :math:`\hat z_n^r` (equation 13). (5) Norms are
     mean squared errors. (6) One backward pass of :math:`\mathcal L_{GE}` updates both
     :math:`G` and :math:`E`, as in ClusterGAN; the paper's two updates have the same
     gradients. (7) Clusters are the categorical code by default, see `assign`. (8)
     Tables are standardised and generated without the paper's tanh. (9) Networks for
     colour images, which the paper does not give, extend ClusterGAN's; all images are
-    scaled to [-1, 1] (the paper's STL-10 to [0, 1], with a sigmoid). (10) The budget
-    of phase 2, unknown for the paper, is far below ClusterGAN's 500,000 iterations.
+    scaled to [-1, 1] (the paper's STL-10 to [0, 1], with a sigmoid). (10) The budget of
+    phase 2, unknown for the paper, is far below ClusterGAN's 500,000 iterations.
 
     As :math:`J_{pce}` teaches the encoder the labels of :math:`P`, the clusters stay
     close to those of phase 1.
@@ -358,7 +358,7 @@ or (n_samples, height, width, channels)
         }
 
     def _learns_noise(self):
-        return self.alpha_mse > 0
+        return self.alpha_mse > 0 or self.alpha_re > 0
 
     @staticmethod
     def _networks(n_clusters, read_by_prior, prior_layers, **description):
@@ -397,9 +397,10 @@ or (n_samples, height, width, channels)
         features = self._scaled_features(net)
         far = neighbour_distance(net, plan["n_steps"], features)
         step = functools.partial(self._prior_step, features=features, far=far)
+        whose = "the encoder's too"
         if features is None:  # else P cannot read what `predict` is given
-            self._labelled_by = "prior"
-        with if_stopped(_UNTRAINED):
+            self._labelled_by, whose = "prior", "the label network's"
+        with if_stopped(_UNTRAINED.format(whose)):
             net.run(step, **plan, phase="prior")
         self._labelled_by = "encoder"
         return self._prior_clusters(net, features)
@@ -445,7 +446,9 @@ or (n_samples, height, width, channels)
                 self.alpha_pcl if self.learned_prior else 0,
                 lambda: entropy_bound(logits_real, h),
             ),
-            "cross_modality": weighted(self.alpha_cm, crossed),
+            "cross_modality": weighted(
+                self.alpha_cm if self.learned_prior else 0, crossed
+            ),
         }
 
     # -- the one-hot code h -----------------------------------------------------------

@@ -67,7 +67,8 @@ class VaDE(GenerativeMixin, AutoencoderClusterer):
     -----
     **Differs from the paper.** (1) Clusters are read at the mean of :math:`q(z|x)`, not
     at a draw. (2) The step size is constant; the paper's falls from 2e-3 to 2e-4. (3)
-    The autoencoder is trained at once. (4) Budgets are smaller, see above.
+    The autoencoder is trained at once. (4) Budgets are smaller, see above. (5) Adam's
+    :math:`\epsilon` is torch's 1e-8, not 1e-4.
 
     References
     ----------

@@ -136,11 +136,12 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         :math:`q_\omega` renormalised: still a lower bound, at a cost that does not grow
         with :math:`K`. None: over all.
     batch_size : int or "auto", default="auto"
-        Rows of a minibatch; incomplete ones are dropped. "auto": 100, for colour images
-        30, as published.
+        Rows of a minibatch; incomplete ones are dropped. "auto": 100, as published
+        for MNIST and Fashion-MNIST; for colour images 30, as for all the others.
     learning_rate : float or "auto", default="auto"
-        Step size of Adam (:math:`\beta` = 0.9, 0.999). "auto": 1e-3, for colour images
-        1e-4, as published.
+        Step size of Adam (:math:`\beta` = 0.9, 0.999). "auto": 1e-3, as
+        published for MNIST and Fashion-MNIST; for colour images 1e-4, as for all the
+        others.
     max_epochs : int or "auto", default="auto"
         Passes over the data; the paper names no number (more than 80). "auto": a
         budget of steps: 4 per row, at least 500 and at most 6,000 for tables, 20,000
@@ -171,19 +172,19 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
     values.
 
     **Differs from the paper.** (1) The posterior shares the encoder's trunk for grey
-    images too; the paper's table leaves this open. (2) The paper's colour decoder gives
-    33 pixels: here its second layer of stride 2 pads the output by one and the last
-    layer keeps the size. (3) The bound is averaged over samples and copies ("trains on
-    both"); eq. 18 has one bound. (4) Variances have a floor, below which a likelihood
-    could grow without bound. (5) The divergence is warmed up. (6) Stages of the weights
-    scale with the budget where it is less than 81 epochs, and training ends when
-    assignments settle; the paper gives no number of epochs. (7) Tables, of which the
-    paper treats a toy set of two columns only, get wider layers, Bernoulli columns and
-    an augmentation by noise and swapped entries. (8) Other sizes of images than the
-    paper's get padded layers (below 28 pixels) or more layers of stride 2 (from 56 on).
-    (9) The means of :math:`p_\beta` begin so far apart that divergences differ by about
-    one nat; the paper names no initialisation. (10) The paper's networks for FRGC are
-    missing.
+    images too; the paper's table, which leaves this open, may mean the flat pixels. (2)
+    The paper's colour decoder gives 33 pixels: here its second layer of stride 2 pads
+    the output by one and the last layer keeps the size. (3) The bound is averaged over
+    samples and copies ("trains on both"); eq. 18 has one bound. (4) Variances have a
+    floor, below which a likelihood could grow without bound. (5) The divergence is
+    warmed up. (6) Stages of the weights scale with the budget where it is less than 81
+    epochs, and training ends when assignments settle; the paper gives no number of
+    epochs. (7) Tables, of which the paper treats a toy set of two columns only, get
+    wider layers, Bernoulli columns and an augmentation by noise and swapped entries.
+    (8) Other sizes of images than the paper's get padded layers (below 28 pixels) or
+    more layers of stride 2 (from 56 on). (9) The means of :math:`p_\beta` begin so far
+    apart that divergences differ by about one nat; the paper names no initialisation.
+    (10) The paper's networks for FRGC are missing.
 
     References
     ----------

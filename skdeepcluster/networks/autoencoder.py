@@ -59,6 +59,7 @@ def autoencoder(
     convolutional: bool = False,
     encoder: nn.Module | Callable | None = None,
     n_out: int | None = None,
+    signed: bool = True,
 ) -> tuple[nn.Module, nn.Module]:
     """Build an encoder and a decoder.
 
@@ -71,11 +72,13 @@ def autoencoder(
     n_latent : int
         Width of the code that the decoder reads.
     convolutional : bool, default=False
-        Strided 5x5 convolutions in place of the linear layers; for images in [-1, 1].
+        Strided 5x5 convolutions in place of the linear layers, for images.
     encoder : nn.Module or callable, default=None
         A user's own, on which the code is a linear layer.
     n_out : int, default=None
         Width of the encoder's output, by default `n_latent`.
+    signed : bool, default=True
+        With convolutions: pixels are in [-1, 1]; else in [0, 1].
     """
     n_out = n_latent if n_out is None else n_out
     E: nn.Module
@@ -83,7 +86,8 @@ def autoencoder(
     if convolutional:
         channels, height, width = input_shape
         shape = channels, height, width
-        E, D = StridedEncoder(shape, n_out), ImageDecoder(n_latent, shape)
+        E = StridedEncoder(shape, n_out)
+        D = (ImageDecoder if signed else StridedGenerator)(n_latent, shape)
     else:
         E = FlatEncoder(input_shape, hidden, n_out)
         D = FlatDecoder(n_latent, hidden[::-1], input_shape)

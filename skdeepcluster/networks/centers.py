@@ -36,20 +36,14 @@ class _AtPoints(Placed):
     """Base of centres that are points, placed by k-means."""
 
     centers: torch.Tensor
-    variance: torch.Tensor
-
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("variance", torch.ones(()))
 
     @torch.no_grad()
-    def fit(self, codes: np.ndarray) -> np.ndarray:
-        """Place the centres by k-means of these codes; return its labels."""
+    def fit(self, codes: np.ndarray) -> KMeans:
+        """Place the centres by k-means of these codes, which is returned."""
         kmeans = KMeans(len(self.centers), n_init=20, random_state=0).fit(codes)
         self.centers.copy_(torch.from_numpy(kmeans.cluster_centers_))
-        self.variance.fill_(max(kmeans.inertia_ / codes.size, 1e-12))
         self.placed.fill_(1)
-        return kmeans.labels_
+        return kmeans
 
     def squares(self, embedding: torch.Tensor) -> torch.Tensor:
         """Squared distance of each row to each centre."""
@@ -75,6 +69,13 @@ class Centers(_AtPoints):
     def __init__(self, n_clusters: int, n_embedding: int):
         super().__init__()
         self.register_buffer("centers", torch.zeros(n_clusters, n_embedding))
+        self.register_buffer("variance", torch.ones(()))
+
+    def fit(self, codes: np.ndarray) -> KMeans:
+        """Place the centres by k-means of these codes, which is returned."""
+        kmeans = super().fit(codes)
+        self.variance.fill_(max(kmeans.inertia_ / codes.size, 1e-12))
+        return kmeans
 
     def forward(self, embedding):
         """Logarithm of each Gaussian's density, up to a constant."""

@@ -206,7 +206,7 @@ class Decoder(nn.Module):
 
     Images grow from a small map by two transposed convolutions of stride 2, among
     others of stride 1 that add a border of one pixel each. What a size has too much
-    (up to 3 pixels) is cut off.
+    is cut off.
 
     Parameters
     ----------
