@@ -61,7 +61,7 @@ def test_images_are_rows_and_tables_have_no_shear(images, table):
 
 
 def test_finds_digits_better_than_k_means():
-    """ACC with seeds 0, 1, 2: .89, .87, .91; without an adversarial step .82, .70, .68."""
+    """ACC with seeds 0, 1, 2: .89, .87, .91; without VAT .82, .70, .68."""
     X, y = load_digits(return_X_y=True)
     model = IMSAT(10, random_state=0).fit(X)
     baseline = clustering_accuracy(

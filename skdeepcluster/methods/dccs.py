@@ -137,19 +137,20 @@ class DCCS(DeepClusterer):
         and ``augmentation`` (losses), ``loss`` (the encoder's), and ``step``,
         ``epoch``, ``phase``, ``dur`` (seconds).
 
-    Notes ----- **Differs from the paper.** (1) :math:`D` sees the encoder's activation
-    map, not the image, and :math:`\mathcal L_{MI}` is the mean over matching and
-    shuffled pairs (half of eq. 6), both as in the authors' release. (2) The last epoch
-    is kept; the release reports the best one by labels. (3) "Critic loss converged" is
-    made precise, see `tol`. (4) Tables, which the paper does not treat, get an MLP
-    encoder and an augmentation by noise, swapped entries and a virtual adversarial
-    step. Its radius is estimated from a part of the rows (1,000 to 10,000; where
-    distances cannot be kept, from 1,000, which makes it too long beyond 15,000 rows);
-    its power iteration steps as far as the tenth neighbour is (IMSAT: 10, whatever the
-    data). (5) Augmentation is done in floating point on the device, which differs from
-    8-bit images by rounding. (6) A random pair of the shuffle may be a matching one (1
-    in 64). (7) The default budget is far shorter than the paper's 3000 epochs (656,000
-    iterations on MNIST).
+    Notes
+    -----
+    **Differs from the paper.** (1) :math:`D` sees the encoder's activation map, not the
+    image, and :math:`\mathcal L_{MI}` is the mean over matching and shuffled pairs
+    (half of eq. 6), both as in the authors' release. (2) The last epoch is kept; the
+    release reports the best one by labels. (3) "Critic loss converged" is made precise,
+    see `tol`. (4) Tables, which the paper does not treat, get an MLP encoder and an
+    augmentation by noise, swapped entries and a virtual adversarial step. Its radius is
+    estimated from a part of the rows (1,000 to 10,000; where distances cannot be kept,
+    from 1,000, which makes it too long beyond 15,000 rows); its power iteration steps
+    as far as the tenth neighbour is (IMSAT: 10, whatever the data). (5) Augmentation is
+    done in floating point on the device, which differs from 8-bit images by rounding.
+    (6) A random pair of the shuffle may be a matching one (1 in 64). (7) The default
+    budget is far shorter than the paper's 3000 epochs (656,000 iterations on MNIST).
 
     References
     ----------

@@ -163,16 +163,18 @@ class SIMIClusterGAN(ClusterGAN):
         (see `tol`); of both ``loss`` (:math:`\mathcal L_P`, :math:`\mathcal L_{GE}`),
         ``step``, ``epoch``, ``phase``, ``dur`` (seconds).
 
-    Notes ----- **Differs from the paper.** Where the paper is silent, values of the
-    works that it builds on are used, IMSAT [2]_ for phase 1 and ClusterGAN [3]_ for
-    phase 2: initial weights, batch sizes, epochs of phase 1, :math:`\lambda`, critic
-    updates. (1) Equation 10 puts the weight :math:`\beta_{mu}` on the conditional
-    entropy, which favours a single cluster; IMSAT's form is used. (2) The bound of the
-    adversarial step is read as IMSAT's: relative to the tenth neighbour's distance,
-    estimated from a part of the rows (1,000 to 10,000; where distances cannot be kept,
-    from 1,000, which makes it too long beyond 15,000 rows); the power iteration steps
-    as far as that neighbour is (IMSAT: 10, whatever the data). (3) The gradient penalty
-    is centred at 1 as the text has it, not at 0 as the algorithm box (`gp_center`). (4)
+    Notes
+    -----
+    **Differs from the paper.** Where the paper is silent, values of the works that it
+    builds on are used, IMSAT [2]_ for phase 1 and ClusterGAN [3]_ for phase 2: initial
+    weights, batch sizes, epochs of phase 1, :math:`\lambda`, critic updates. (1)
+    Equation 10 puts the weight :math:`\beta_{mu}` on the conditional entropy, which
+    favours a single cluster; IMSAT's form is used. (2) The bound of the adversarial
+    step is read as IMSAT's: relative to the tenth neighbour's distance, estimated from
+    a part of the rows (1,000 to 10,000; where distances cannot be kept, from 1,000,
+    which makes it too long beyond 15,000 rows); the power iteration steps as far as
+    that neighbour is (IMSAT: 10, whatever the data). (3) The gradient penalty is
+    centred at 1 as the text has it, not at 0 as the algorithm box (`gp_center`). (4)
     :math:`J_{rec}` decodes the encoded :math:`\hat z_n^r` (equation 13). (5) Norms are
     mean squared errors. (6) One backward pass of :math:`\mathcal L_{GE}` updates both
     :math:`G` and :math:`E`, as in ClusterGAN; the paper's two updates have the same
