@@ -3,7 +3,10 @@
 from skdeepcluster._version import __version__
 from skdeepcluster.methods import (
     DCCS,
+    DCN,
     DEC,
+    DEPICT,
+    GMVAE,
     IDEC,
     IMSAT,
     UDC,
@@ -16,6 +19,9 @@ from skdeepcluster.methods import (
 )
 
 __all__ = [
+    "GMVAE",
+    "DEPICT",
+    "DCN",
     "IMSAT",
     "ClusterGAN",
     "DCCS",

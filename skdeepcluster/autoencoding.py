@@ -16,8 +16,13 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from skdeepcluster.base import DeepClusterer
-from skdeepcluster.losses import categorical_kl, sharpened
-from skdeepcluster.networks import StudentCenters, autoencoder
+from skdeepcluster.losses import (
+    bernoulli_log_likelihood,
+    categorical_kl,
+    gaussian_log_likelihood,
+    sharpened,
+)
+from skdeepcluster.networks import autoencoder
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 
@@ -45,6 +50,9 @@ class AutoencoderClusterer(DeepClusterer):
         "convolutional": ["boolean"],
     }
 
+    # Whether layers and code are normalised; a parameter where that is a choice.
+    batch_norm = False
+
     def _check_params(self):
         if not isinstance(self.hidden_layer_sizes, str):
             self._check_layers("hidden_layer_sizes")
@@ -53,9 +61,10 @@ class AutoencoderClusterer(DeepClusterer):
 
     def _describe(self, input_shape):
         is_table = len(input_shape) == 1
-        if self.convolutional and is_table:
+        convolutional = bool(self._auto("convolutional", not is_table))
+        if convolutional and is_table:
             raise self._wrong_kind("convolutional", True)
-        if self.convolutional:
+        if convolutional:
             self._check_sides(input_shape)
             self._check_pixels(input_shape)
         hidden = (500, 500) if is_table else (500, 500, 2_000)
@@ -65,7 +74,8 @@ class AutoencoderClusterer(DeepClusterer):
             "n_latent": int(self.n_latent),
             "n_out": int(self._n_out()),
             "hidden": [int(n) for n in self._auto("hidden_layer_sizes", hidden)],
-            "convolutional": bool(self.convolutional),
+            "convolutional": convolutional,
+            "batch_norm": bool(self.batch_norm),
             "encoder": self.encoder,
         }
 
@@ -78,12 +88,19 @@ class AutoencoderClusterer(DeepClusterer):
         n_out,
         hidden,
         convolutional,
+        batch_norm,
         encoder,
         **own,
     ):
-        signed = cls._pixel_range[0] < 0
         E, D = autoencoder(
-            input_shape, hidden, n_latent, convolutional, encoder, n_out, signed
+            input_shape,
+            hidden,
+            n_latent,
+            convolutional,
+            encoder,
+            n_out,
+            signed=cls._pixel_range[0] < 0,
+            batch_norm=batch_norm,
         )
         C = cls._centers(n_clusters, n_latent, **own)
         return {"encoder": E, "decoder": D, "centers": C}
@@ -152,6 +169,51 @@ class AutoencoderClusterer(DeepClusterer):
         return z, C(z) if C.fitted else z.new_zeros(len(z), n_clusters)
 
 
+class LikelihoodMixin:
+    """p(x|z) of a decoder: Bernoulli for grey pixels in [0, 1], else Gaussian.
+
+    The Gaussian's variance is 1/2, which makes it the squared error. The method has a
+    parameter `likelihood` ("auto", "bernoulli" or "gaussian").
+    """
+
+    _parameter_constraints: dict = {
+        "likelihood": [StrOptions({"auto", "bernoulli", "gaussian"})],
+    }
+
+    _pixel_range = (0.0, 1.0)
+
+    # Set by DeepClusterer.
+    _model: nn.ModuleDict
+    _description: dict[str, Any]
+    _auto: Callable
+    _wrong_kind: Callable
+    _check_pixels: Callable
+
+    def _is_bernoulli(self, input_shape: tuple[int, ...]) -> bool:
+        grey = len(input_shape) == 3 and input_shape[0] == 1
+        return self._auto("likelihood", "bernoulli" if grey else "") == "bernoulli"
+
+    def _check_likelihood(self, input_shape: tuple[int, ...]) -> None:
+        """Raise where values are no probabilities."""
+        if self._is_bernoulli(input_shape):
+            if len(input_shape) == 1:
+                raise self._wrong_kind("likelihood", "bernoulli")
+            self._check_pixels(input_shape)
+
+    def _log_likelihood(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Log-likelihood of each row, in nats: log p(x|z)."""
+        x, out = x.flatten(1), self._model["decoder"](z).flatten(1)
+        if self._is_bernoulli(self._description["input_shape"]):
+            return bernoulli_log_likelihood(x, out)
+        return gaussian_log_likelihood(x, out, torch.full_like(out, 0.5))
+
+    def _mean_row(self, z: torch.Tensor) -> torch.Tensor:
+        """Mean of p(x|z)."""
+        out = self._model["decoder"](z)
+        shape = self._description["input_shape"]
+        return out.sigmoid() if self._is_bernoulli(shape) else out
+
+
 class TargetClusterer(AutoencoderClusterer):
     """Base of methods that sharpen their own assignments: DEC and what follows it.
 
@@ -161,23 +223,23 @@ class TargetClusterer(AutoencoderClusterer):
     _parameter_constraints: dict = {
         **AutoencoderClusterer._parameter_constraints,
         **PRETRAINING,
-        "alpha": [_POSITIVE],
         "update_interval": [
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
     }
 
-    def _describe(self, input_shape):
-        return {**super()._describe(input_shape), "alpha": float(self.alpha)}
-
-    @staticmethod
-    def _centers(n_clusters, n_latent, alpha):
-        return StudentCenters(n_clusters, n_latent, alpha)
-
     def _train(self, net):
         self._pretrain(net, self.pretrain_max_epochs, self._reconstruction_step)
+        self._begin(net)
+        self._sharpen(net)
+
+    def _begin(self, net) -> None:
+        """Find the first assignments, once the autoencoder is trained."""
         net.centers_.fit(self._codes(net).cpu().numpy())
+
+    def _sharpen(self, net) -> None:
+        """Run the phase in which assignments are their own, sharpened, target."""
         n = net.batches.n_samples
         target = torch.empty(n, self.n_clusters, device=net.device)
         assign = functools.partial(self._assign_all, net)

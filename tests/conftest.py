@@ -62,9 +62,18 @@ QUICK_AE = {
     "random_state": 0,
 }
 QUICK_DEC = {**QUICK_AE, "pretrain_max_epochs": 5}
+QUICK_GMVAE = {
+    "hidden_layer_sizes": (32,),
+    "batch_size": 16,
+    "max_epochs": 5,
+    "random_state": 0,
+}
 
 # The same by method; what must hold for all of them is tested with these.
 QUICK_OF = {
+    "gmvae": QUICK_GMVAE,
+    "depict": QUICK_DEC,
+    "dcn": QUICK_DEC,
     "imsat": QUICK_IMSAT,
     "clustergan": QUICK_CLUSTERGAN,
     "ae_kmeans": QUICK_AE,

@@ -4,7 +4,10 @@ from skdeepcluster.methods.augmented_gan import AugmentedGANClustering
 from skdeepcluster.methods.autoencoder_kmeans import AutoencoderKMeans
 from skdeepcluster.methods.clustergan import ClusterGAN
 from skdeepcluster.methods.dccs import DCCS
+from skdeepcluster.methods.dcn import DCN
 from skdeepcluster.methods.dec import DEC
+from skdeepcluster.methods.depict import DEPICT
+from skdeepcluster.methods.gmvae import GMVAE
 from skdeepcluster.methods.idec import IDEC
 from skdeepcluster.methods.imsat import IMSAT
 from skdeepcluster.methods.simi_clustergan import SIMIClusterGAN
@@ -14,6 +17,9 @@ from skdeepcluster.methods.variational_clustering import VariationalClustering
 
 # By the name that command lines and benchmarks have for them.
 METHODS = {
+    "gmvae": GMVAE,
+    "depict": DEPICT,
+    "dcn": DCN,
     "imsat": IMSAT,
     "clustergan": ClusterGAN,
     "augmented_gan": AugmentedGANClustering,
@@ -28,6 +34,9 @@ METHODS = {
 }
 
 __all__ = [
+    "GMVAE",
+    "DEPICT",
+    "DCN",
     "IMSAT",
     "ClusterGAN",
     "DCCS",

@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval
 
 from skdeepcluster.autoencoding import TargetClusterer
 from skdeepcluster.docstrings import documented
+from skdeepcluster.networks import StudentCenters
 
 
 @documented
@@ -85,6 +86,7 @@ class DEC(TargetClusterer):
 
     _parameter_constraints: dict = {
         **TargetClusterer._parameter_constraints,
+        "alpha": [Interval(Real, 0, None, closed="neither")],
         "momentum": [Interval(Real, 0, 1, closed="left")],
     }
 
@@ -119,6 +121,13 @@ class DEC(TargetClusterer):
         verbose=0,
     ):
         self._store(locals())
+
+    def _describe(self, input_shape):
+        return {**super()._describe(input_shape), "alpha": float(self.alpha)}
+
+    @staticmethod
+    def _centers(n_clusters, n_latent, alpha):
+        return StudentCenters(n_clusters, n_latent, alpha)
 
     def _optimizers(self):
         sgd = functools.partial(

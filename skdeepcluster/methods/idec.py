@@ -7,12 +7,12 @@ from numbers import Real
 from sklearn.utils._param_validation import Interval
 from torch.nn.functional import mse_loss
 
-from skdeepcluster.autoencoding import TargetClusterer
 from skdeepcluster.docstrings import documented
+from skdeepcluster.methods.dec import DEC
 
 
 @documented
-class IDEC(TargetClusterer):
+class IDEC(DEC):
     r"""Improved deep embedded clustering: DEC that keeps its decoder.
 
     As :class:`DEC`, with the reconstruction beside the divergence, so that the code
@@ -77,7 +77,7 @@ class IDEC(TargetClusterer):
     """
 
     _parameter_constraints: dict = {
-        **TargetClusterer._parameter_constraints,
+        **DEC._parameter_constraints,
         "gamma": [Interval(Real, 0, None, closed="left")],
     }
 

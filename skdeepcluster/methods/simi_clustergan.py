@@ -216,6 +216,7 @@ class SIMIClusterGAN(ClusterGAN):
             for name, constraint in ClusterGAN._parameter_constraints.items()
             if name not in ("beta_n", "beta_c")
         },
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "prior_layer_sizes": [tuple, list, StrOptions({"auto"})],
         "learned_prior": ["boolean"],
         "beta_p": [Interval(Real, 0, None, closed="left")],
@@ -391,7 +392,8 @@ or (n_samples, height, width, channels)
             return
         clusters = self._learn_prior(net)
         net.batches.resize(self.batch_size)
-        self._train_gan(net, functools.partial(self._learned_code, clusters=clusters))
+        code = functools.partial(self._learned_code, clusters=clusters)
+        self._train_gan(net, code, self._auto_budget(net.batches.n_samples))
 
     def _learn_prior(self, net):
         """Phase 1, which is IMSAT; returns the clusters of all rows."""

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import torch
-from sklearn.utils._param_validation import StrOptions
-
-from skdeepcluster.autoencoding import PRETRAINING, AutoencoderClusterer
+from skdeepcluster.autoencoding import (
+    PRETRAINING,
+    AutoencoderClusterer,
+    LikelihoodMixin,
+)
 from skdeepcluster.docstrings import documented
 from skdeepcluster.generative import GenerativeMixin
-from skdeepcluster.losses import (
-    bernoulli_log_likelihood,
-    gaussian_kl,
-    gaussian_log_likelihood,
-)
+from skdeepcluster.losses import gaussian_kl
 from skdeepcluster.networks import MixturePrior
 
 
 @documented
-class VaDE(GenerativeMixin, AutoencoderClusterer):
+class VaDE(LikelihoodMixin, GenerativeMixin, AutoencoderClusterer):
     r"""Variational deep embedding: a VAE whose prior is a mixture of Gaussians.
 
     A cluster :math:`c\sim\pi` has a Gaussian :math:`\mathcal N(\mu_c,\sigma_c^2)` in
@@ -90,10 +87,9 @@ class VaDE(GenerativeMixin, AutoencoderClusterer):
     _parameter_constraints: dict = {
         **AutoencoderClusterer._parameter_constraints,
         **PRETRAINING,
-        "likelihood": [StrOptions({"auto", "bernoulli", "gaussian"})],
+        **LikelihoodMixin._parameter_constraints,
     }
 
-    _pixel_range = (0.0, 1.0)
     _settles_in = "clustering"
 
     def __init__(
@@ -131,15 +127,12 @@ class VaDE(GenerativeMixin, AutoencoderClusterer):
 
     def _describe(self, input_shape):
         description = super()._describe(input_shape)
-        if self._is_bernoulli(input_shape):
-            if len(input_shape) == 1:
-                raise self._wrong_kind("likelihood", "bernoulli")
-            if self.convolutional:
-                raise ValueError(
-                    "likelihood='bernoulli' needs linear layers; set "
-                    "convolutional=False, or likelihood='gaussian'."
-                )
-            self._check_pixels(input_shape)
+        if self._is_bernoulli(input_shape) and self.convolutional:
+            raise ValueError(
+                "likelihood='bernoulli' needs linear layers; set "
+                "convolutional=False, or likelihood='gaussian'."
+            )
+        self._check_likelihood(input_shape)
         return description
 
     def _n_out(self):
@@ -158,10 +151,9 @@ class VaDE(GenerativeMixin, AutoencoderClusterer):
         }
 
     def _is_bernoulli(self, input_shape):
-        grey = len(input_shape) == 3 and input_shape[0] == 1 and not self.convolutional
-        return (
-            self._auto("likelihood", "bernoulli" if grey else "gaussian") != "gaussian"
-        )
+        if self.convolutional and self.likelihood == "auto":
+            return False
+        return super()._is_bernoulli(input_shape)
 
     # -- training ---------------------------------------------------------------------
 
@@ -197,13 +189,6 @@ class VaDE(GenerativeMixin, AutoencoderClusterer):
             "kl_cluster": kl_cluster.detach(),
         }
 
-    def _log_likelihood(self, x, z):
-        """Log-likelihood each row, in nats: log p(x|z)."""
-        x, out = x.flatten(1), self._model["decoder"](z).flatten(1)
-        if self._is_bernoulli(self._description["input_shape"]):
-            return bernoulli_log_likelihood(x, out)
-        return gaussian_log_likelihood(x, out, torch.full_like(out, 0.5))
-
     @staticmethod
     def _divergences(prior, mean, log_variance, log_gamma):
         """Divergence of code and of cluster from the prior, of each row."""
@@ -234,9 +219,7 @@ class VaDE(GenerativeMixin, AutoencoderClusterer):
         prior = self._model["centers"]
         variance = category @ prior.log_variances.exp()
         z = category @ prior.means + variance.sqrt() * noise
-        out = self._model["decoder"](z)
-        shape = self._description["input_shape"]
-        return out.sigmoid() if self._is_bernoulli(shape) else out
+        return self._mean_row(z)
 
     def _proportions(self):
         """Weights of the Gaussians."""

@@ -1,7 +1,13 @@
 """Networks: plain modules whose sizes come from the input."""
 
-from skdeepcluster.networks.autoencoder import FlatEncoder, autoencoder
-from skdeepcluster.networks.centers import Centers, MixturePrior, StudentCenters
+from skdeepcluster.networks.autoencoder import FlatDecoder, FlatEncoder, autoencoder
+from skdeepcluster.networks.centers import (
+    Centers,
+    LinearAssignment,
+    MixturePrior,
+    RunningCenters,
+    StudentCenters,
+)
 from skdeepcluster.networks.clustergan import ConvGenerator, DeepConvEncoder
 from skdeepcluster.networks.conv import ConvEncoder, ResidualEncoder
 from skdeepcluster.networks.custom import CustomEncoder, FrozenEncoder
@@ -14,6 +20,7 @@ from skdeepcluster.networks.init import (
     xavier_normal_,
     xavier_uniform_,
 )
+from skdeepcluster.networks.ladder import LadderDecoder, LadderEncoder, damaged
 from skdeepcluster.networks.mlp import MLPEncoder, mlp
 from skdeepcluster.networks.scaling import Scaling
 from skdeepcluster.networks.statistics import ghost_batches, still_statistics
@@ -34,20 +41,26 @@ __all__ = [
     "Decoder",
     "DeepConvEncoder",
     "Discriminator",
+    "FlatDecoder",
     "FlatEncoder",
     "FrozenEncoder",
     "GaussianPosterior",
     "GaussianPrior",
+    "LadderDecoder",
+    "LadderEncoder",
+    "LinearAssignment",
     "MLPEncoder",
     "MixturePrior",
     "PlainEncoder",
     "ResidualEncoder",
+    "RunningCenters",
     "Scaling",
     "Sobel",
     "StridedEncoder",
     "StridedGenerator",
     "StudentCenters",
     "autoencoder",
+    "damaged",
     "dcgan",
     "imsat_normal_",
     "mlp",

@@ -34,9 +34,17 @@ class FlatEncoder(MLPEncoder):
 class FlatDecoder(nn.Module):
     """Decoder of linear layers and ReLU, to rows or to images."""
 
-    def __init__(self, n_in: int, hidden: Sequence[int], input_shape: tuple[int, ...]):
+    def __init__(
+        self,
+        n_in: int,
+        hidden: Sequence[int],
+        input_shape: tuple[int, ...],
+        *,
+        batch_norm: bool = False,
+    ):
         super().__init__()
-        self.body = mlp(n_in, hidden, math.prod(input_shape), slope=0)
+        n_out = math.prod(input_shape)
+        self.body = mlp(n_in, hidden, n_out, batch_norm=batch_norm, slope=0)
         self.shape = tuple(input_shape)
 
     def forward(self, code):
@@ -60,6 +68,7 @@ def autoencoder(
     encoder: nn.Module | Callable | None = None,
     n_out: int | None = None,
     signed: bool = True,
+    batch_norm: bool = False,
 ) -> tuple[nn.Module, nn.Module]:
     """Build an encoder and a decoder.
 
@@ -79,9 +88,12 @@ def autoencoder(
         Width of the encoder's output, by default `n_latent`.
     signed : bool, default=True
         With convolutions: pixels are in [-1, 1]; else in [0, 1].
+    batch_norm : bool, default=False
+        In the linear layers, and, without learned scales, of the code, whose size then
+        is fixed.
     """
     n_out = n_latent if n_out is None else n_out
-    E: nn.Module
+    E: FlatEncoder | StridedEncoder | CustomEncoder
     D: nn.Module
     if convolutional:
         channels, height, width = input_shape
@@ -89,6 +101,10 @@ def autoencoder(
         E = StridedEncoder(shape, n_out)
         D = (ImageDecoder if signed else StridedGenerator)(n_latent, shape)
     else:
-        E = FlatEncoder(input_shape, hidden, n_out)
-        D = FlatDecoder(n_latent, hidden[::-1], input_shape)
-    return (E if encoder is None else CustomEncoder(encoder, input_shape, n_out)), D
+        E = FlatEncoder(input_shape, hidden, n_out, batch_norm=batch_norm)
+        D = FlatDecoder(n_latent, hidden[::-1], input_shape, batch_norm=batch_norm)
+    if encoder is not None:
+        E = CustomEncoder(encoder, input_shape, n_out)
+    if batch_norm:
+        E.head = nn.Sequential(E.head, nn.BatchNorm1d(n_out, affine=False))
+    return E, D

@@ -156,3 +156,78 @@ class MixturePrior(Placed):
         ratio = (z[:, None] - self.means).square() / self.log_variances.exp()
         log_density = -(ratio + self.log_variances + math.log(2 * math.pi)).sum(2) / 2
         return self.log_weights.log_softmax(0) + log_density
+
+
+class RunningCenters(Centers):
+    r"""Centres that move towards each sample of theirs (DCN eq. 9).
+
+    .. math:: \mu_c\leftarrow(1-\tfrac1{n_c})\,\mu_c+\tfrac1{n_c}f(x)
+
+    with :math:`n_c` the samples so far, from 100 on.
+
+    Attributes
+    ----------
+    counts : tensor of shape (n_clusters,)
+        :math:`n_c`.
+    """
+
+    counts: torch.Tensor
+
+    def __init__(self, n_clusters: int, n_embedding: int):
+        super().__init__(n_clusters, n_embedding)
+        self.register_buffer("counts", torch.zeros(n_clusters))
+
+    def fit(self, codes: np.ndarray) -> KMeans:
+        """Place the centres by k-means of these codes, which is returned."""
+        self.counts.fill_(100)
+        return super().fit(codes)
+
+    @torch.no_grad()
+    def nearest(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Return the nearest centre of each row, one-hot."""
+        all_centers = torch.arange(len(self.centers), device=embedding.device)
+        return (self.squares(embedding).argmin(1)[:, None] == all_centers).float()
+
+    @torch.no_grad()
+    def move(self, embedding: torch.Tensor, assigned: torch.Tensor) -> None:
+        r"""Move the centres by rows that are assigned (one-hot) to them.
+
+        All at once: m moves, one after the other, lead to
+        :math:`(n_c\mu_c+\sum f(x))/(n_c+m)`.
+        """
+        counts = self.counts + assigned.sum(0)
+        sums = self.counts[:, None] * self.centers + assigned.T @ embedding
+        self.centers.copy_(sums / counts[:, None])
+        self.counts.copy_(counts)
+
+
+class LinearAssignment(_AtPoints):
+    r"""Softmax of a linear layer on the code (DEPICT eq. 1), placed by k-means.
+
+    Where it begins, the most probable cluster is that of the nearest centre:
+    :math:`-\lVert z-\mu\rVert^2/2` is linear up to what all clusters share.
+
+    Attributes
+    ----------
+    centers : tensor of shape (n_clusters, n_embedding)
+        Where it began.
+    linear : linear layer
+    """
+
+    def __init__(self, n_clusters: int, n_embedding: int):
+        super().__init__()
+        self.register_buffer("centers", torch.zeros(n_clusters, n_embedding))
+        self.linear = nn.Linear(n_embedding, n_clusters)
+
+    @torch.no_grad()
+    def fit(self, codes: np.ndarray) -> KMeans:
+        """Place the centres by k-means of these codes, which is returned."""
+        kmeans = super().fit(codes)
+        variance = max(kmeans.inertia_ / codes.size, 1e-12)
+        self.linear.weight.copy_(self.centers / variance)
+        self.linear.bias.copy_(-self.centers.square().sum(1) / (2 * variance))
+        return kmeans
+
+    def forward(self, embedding):
+        """Logits of the clusters."""
+        return self.linear(embedding)
