@@ -7,6 +7,7 @@ from skdeepcluster import (
     DCCS,
     DEC,
     IDEC,
+    IIC,
     UDC,
     AugmentedGANClustering,
     AutoencoderKMeans,
@@ -20,6 +21,7 @@ from tests.conftest import (
     QUICK_AE,
     QUICK_AUG,
     QUICK_DEC,
+    QUICK_IIC,
     QUICK_SIMI,
     QUICK_UDC,
     QUICK_VC,
@@ -35,6 +37,7 @@ ESTIMATORS = [
     AutoencoderKMeans(**{**QUICK_AE, "max_epochs": 20}),
     DEC(**{**QUICK_DEC, "pretrain_max_epochs": 20}),
     IDEC(**{**QUICK_DEC, "pretrain_max_epochs": 20}),
+    IIC(**{**QUICK_IIC, "max_epochs": 100}),
     VaDE(**{**QUICK_DEC, "pretrain_max_epochs": 20, "max_epochs": 20}),
 ]
 assert {type(estimator) for estimator in ESTIMATORS} == set(METHODS.values())

@@ -5,6 +5,7 @@ from skdeepcluster.methods.autoencoder_kmeans import AutoencoderKMeans
 from skdeepcluster.methods.dccs import DCCS
 from skdeepcluster.methods.dec import DEC
 from skdeepcluster.methods.idec import IDEC
+from skdeepcluster.methods.iic import IIC
 from skdeepcluster.methods.simi_clustergan import SIMIClusterGAN
 from skdeepcluster.methods.udc import UDC
 from skdeepcluster.methods.vade import VaDE
@@ -17,6 +18,7 @@ METHODS = {
     "dccs": DCCS,
     "dec": DEC,
     "idec": IDEC,
+    "iic": IIC,
     "simi_clustergan": SIMIClusterGAN,
     "udc": UDC,
     "vade": VaDE,
@@ -27,6 +29,7 @@ __all__ = [
     "DCCS",
     "DEC",
     "IDEC",
+    "IIC",
     "METHODS",
     "UDC",
     "AugmentedGANClustering",
