@@ -61,6 +61,13 @@ QUICK_AE = {
     "max_epochs": 5,
     "random_state": 0,
 }
+QUICK_IIC = {
+    "hidden_layer_sizes": (32,),
+    "batch_size": 32,
+    "learning_rate": 2e-3,
+    "max_epochs": 5,
+    "random_state": 0,
+}
 QUICK_DEC = {**QUICK_AE, "pretrain_max_epochs": 5}
 QUICK_GMVAE = {
     "hidden_layer_sizes": (32,),
@@ -81,6 +88,7 @@ QUICK_OF = {
     "dccs": QUICK,
     "dec": QUICK_DEC,
     "idec": QUICK_DEC,
+    "iic": QUICK_IIC,
     "simi_clustergan": QUICK_SIMI,
     "udc": QUICK_UDC,
     "vade": QUICK_DEC,

@@ -7,6 +7,7 @@ from skdeepcluster import (
     DCCS,
     DEC,
     IDEC,
+    IIC,
     IMSAT,
     UDC,
     AugmentedGANClustering,
@@ -23,6 +24,7 @@ from tests.conftest import (
     QUICK_AUG,
     QUICK_CLUSTERGAN,
     QUICK_DEC,
+    QUICK_IIC,
     QUICK_IMSAT,
     QUICK_SIMI,
     QUICK_UDC,
@@ -41,6 +43,7 @@ ESTIMATORS = [
     AutoencoderKMeans(**{**QUICK_AE, "max_epochs": 20}),
     DEC(**{**QUICK_DEC, "pretrain_max_epochs": 20}),
     IDEC(**{**QUICK_DEC, "pretrain_max_epochs": 20}),
+    IIC(**{**QUICK_IIC, "max_epochs": 100}),
     VaDE(**{**QUICK_DEC, "pretrain_max_epochs": 20, "max_epochs": 20}),
 ]
 assert {type(estimator) for estimator in ESTIMATORS} == set(METHODS.values())

@@ -11,6 +11,7 @@ from skdeepcluster import (
     DCCS,
     DEC,
     IDEC,
+    IIC,
     IMSAT,
     UDC,
     AugmentedGANClustering,
@@ -27,6 +28,7 @@ from tests.conftest import (
     QUICK_AUG,
     QUICK_CLUSTERGAN,
     QUICK_DEC,
+    QUICK_IIC,
     QUICK_IMSAT,
     QUICK_SIMI,
     QUICK_UDC,
@@ -80,6 +82,11 @@ CASES = {
     "VaDE": (VaDE(3, **QUICK_DEC), TABLE),
     "DEC": (DEC(3, tol=0, update_interval=7, **QUICK_DEC), TABLE),
     "IDEC": (IDEC(3, tol=0, update_interval=7, **QUICK_DEC), TABLE),
+    "IIC": (IIC(3, **QUICK_IIC), TABLE),
+    "IIC, images": (
+        IIC(3, n_views=1, **QUICK_IIC | {"batch_size": 4, "max_epochs": 1}),
+        IMAGES,
+    ),
     "augmented GAN, heads": (AugmentedGANClustering(3, **QUICK_AUG), TABLE),
     "augmented GAN": (
         AugmentedGANClustering(

@@ -11,6 +11,7 @@ from skdeepcluster import (
     DCCS,
     DEC,
     IDEC,
+    IIC,
     IMSAT,
     UDC,
     AugmentedGANClustering,
@@ -26,6 +27,7 @@ from tests.conftest import (
     QUICK_AUG,
     QUICK_CLUSTERGAN,
     QUICK_DEC,
+    QUICK_IIC,
     QUICK_IMSAT,
     QUICK_SIMI,
     QUICK_UDC,
@@ -41,8 +43,9 @@ UDC_MOVES = {"critic": {"critic"}, "classifier": {"classifier"}}
 UDC_MOVES["generator"] = {"generator"}
 GAN_MOVES = {"critic": {"critic"}, "generator_encoder": {"generator", "encoder"}}
 
-# Model, data, phase, updates in their order; per update, the networks whose weights
-# move; the networks whose batch statistics move at some time in the step.
+# Model, data, phase, updates in their order; the networks whose weights move, per name
+# of an update or for one update after the other; the networks whose batch statistics
+# move at some time in the step.
 STEPS = {
     "DCCS": (
         DCCS(3, **QUICK),
@@ -164,6 +167,14 @@ STEPS = {
         {"clustering": {"encoder", "decoder", "centers"}},
         set(),
     ),
+    "IIC": (
+        IIC(3, **QUICK_IIC),
+        TABLE,
+        0,
+        3 * ["all"],
+        [{"encoder", "over_heads"}, {"encoder", "heads"}, {"encoder", "heads"}],
+        {"encoder", "heads"},  # batch statistics, running losses
+    ),
     "augmented GAN, phase 2": (
         AugmentedGANClustering(3, **QUICK_AUG),
         TABLE,
@@ -200,7 +211,9 @@ def test_what_moves(case):
     phases[phase][0](net)
     buffers = {key.split(".")[0] for key in changed(before) - parameters}
     assert [name for name, _ in seen] == updates
-    for name, keys in seen:
+    if isinstance(moves, dict):
+        moves = [moves[name] for name in updates]
+    for (_, keys), networks in zip(seen, moves, strict=True):
         assert keys <= parameters
-        assert {key.split(".")[0] for key in keys} == moves[name]
+        assert {key.split(".")[0] for key in keys} == networks
     assert buffers == statistics

@@ -17,7 +17,9 @@ from skdeepcluster.losses.information import (
     categorical_entropy,
     categorical_kl,
     entropy_bound,
+    iic_loss,
     information_maximisation,
+    joint_assignments,
     js_mutual_information,
 )
 from skdeepcluster.losses.likelihood import Likelihood
@@ -35,7 +37,9 @@ __all__ = [
     "gaussian_log_likelihood",
     "generator_loss",
     "gradient_penalty",
+    "iic_loss",
     "information_maximisation",
+    "joint_assignments",
     "js_mutual_information",
     "range_penalty",
     "sharpened",

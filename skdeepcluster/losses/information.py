@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import torch
 from torch.nn import functional as F
@@ -91,6 +92,60 @@ def information_maximisation(
     log_mean = mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
     divergence = math.log(logits.shape[-1]) + (mean * log_mean).sum(-1)
     return conditional + marginal_weight * (divergence - tolerance).clamp(min=0)
+
+
+def joint_assignments(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    r"""Joint probabilities of the clusters of two views of a sample (IIC eq. 2).
+
+    .. math::
+        P=\tfrac12(A+A^\top)/\textstyle\sum A,\qquad
+        A=\tfrac1n\sum_ip(x_i)\,q(x_i)^\top
+
+    Parameters
+    ----------
+    p, q : tensor of shape (n, ..., n_clusters)
+        Probabilities of the clusters of either view. Of several second views of a
+        sample the mean may be given: P is linear in q.
+
+    Returns
+    -------
+    tensor of shape (..., n_clusters, n_clusters)
+        Symmetric; sums to one.
+    """
+    joint = torch.einsum("n...i,n...j->...ij", p, q)
+    joint = (joint + joint.mT) / 2
+    return joint / joint.sum((-2, -1), keepdim=True)
+
+
+def iic_loss(
+    p: torch.Tensor, q: torch.Tensor, eps: float = sys.float_info.epsilon
+) -> torch.Tensor:
+    r"""Negative mutual information of the clusters of two views, in nats (IIC eq. 3).
+
+    With :math:`P` of :func:`joint_assignments` and its marginal :math:`P_c`,
+
+    .. math:: -\sum_{cc'}P_{cc'}\log\frac{P_{cc'}}{P_cP_{c'}}
+
+    It is 0 where the views have nothing in common, and :math:`-\log k` where they
+    agree, surely, on clusters of one size.
+
+    Parameters
+    ----------
+    p, q : tensor of shape (n, ..., n_clusters)
+        As for :func:`joint_assignments`.
+    eps : float
+        Least value of a probability, for its logarithm.
+
+    Returns
+    -------
+    tensor of shape (...)
+        A scalar for (n, n_clusters), one value per head for (n, n_heads, n_clusters).
+    """
+    joint = joint_assignments(p, q)
+    log_marginal = joint.sum(-1).clamp(min=eps).log()
+    joint = joint.clamp(min=eps)
+    ratio = joint.log() - log_marginal[..., :, None] - log_marginal[..., None, :]
+    return -(joint * ratio).sum((-2, -1))
 
 
 def entropy_bound(logits: torch.Tensor, category: torch.Tensor) -> torch.Tensor:

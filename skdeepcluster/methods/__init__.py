@@ -9,6 +9,7 @@ from skdeepcluster.methods.dec import DEC
 from skdeepcluster.methods.depict import DEPICT
 from skdeepcluster.methods.gmvae import GMVAE
 from skdeepcluster.methods.idec import IDEC
+from skdeepcluster.methods.iic import IIC
 from skdeepcluster.methods.imsat import IMSAT
 from skdeepcluster.methods.simi_clustergan import SIMIClusterGAN
 from skdeepcluster.methods.udc import UDC
@@ -27,6 +28,7 @@ METHODS = {
     "dccs": DCCS,
     "dec": DEC,
     "idec": IDEC,
+    "iic": IIC,
     "simi_clustergan": SIMIClusterGAN,
     "udc": UDC,
     "vade": VaDE,
@@ -42,6 +44,7 @@ __all__ = [
     "DCCS",
     "DEC",
     "IDEC",
+    "IIC",
     "METHODS",
     "UDC",
     "AugmentedGANClustering",

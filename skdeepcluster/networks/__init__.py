@@ -10,11 +10,12 @@ from skdeepcluster.networks.centers import (
 )
 from skdeepcluster.networks.clustergan import ConvGenerator, DeepConvEncoder
 from skdeepcluster.networks.conv import ConvEncoder, ResidualEncoder
-from skdeepcluster.networks.custom import CustomEncoder, FrozenEncoder
+from skdeepcluster.networks.custom import CustomEncoder, CustomTrunk, FrozenEncoder
 from skdeepcluster.networks.dcgan import Discriminator, Sobel, dcgan, mlp_gan
 from skdeepcluster.networks.heads import ClusterHeads
 from skdeepcluster.networks.init import (
     imsat_normal_,
+    kaiming_normal_,
     normal_,
     wgan_uniform_,
     xavier_normal_,
@@ -25,6 +26,7 @@ from skdeepcluster.networks.mlp import MLPEncoder, mlp
 from skdeepcluster.networks.scaling import Scaling
 from skdeepcluster.networks.statistics import ghost_batches, still_statistics
 from skdeepcluster.networks.strided import StridedEncoder, StridedGenerator
+from skdeepcluster.networks.trunk import Trunk
 from skdeepcluster.networks.variational import (
     Decoder,
     GaussianPosterior,
@@ -38,6 +40,7 @@ __all__ = [
     "ConvEncoder",
     "ConvGenerator",
     "CustomEncoder",
+    "CustomTrunk",
     "Decoder",
     "DeepConvEncoder",
     "Discriminator",
@@ -59,10 +62,12 @@ __all__ = [
     "StridedEncoder",
     "StridedGenerator",
     "StudentCenters",
+    "Trunk",
     "autoencoder",
     "damaged",
     "dcgan",
     "imsat_normal_",
+    "kaiming_normal_",
     "mlp",
     "mlp_gan",
     "ghost_batches",

@@ -106,5 +106,6 @@ def autoencoder(
     if encoder is not None:
         E = CustomEncoder(encoder, input_shape, n_out)
     if batch_norm:
-        E.head = nn.Sequential(E.head, nn.BatchNorm1d(n_out, affine=False))
+        norm = nn.BatchNorm1d(n_out, affine=False)
+        E.head = nn.Sequential(E.head, norm)  # type: ignore[assignment]
     return E, D

@@ -37,11 +37,10 @@ class _AtPoints(Placed):
 
     centers: torch.Tensor
 
-    @torch.no_grad()
     def fit(self, codes: np.ndarray) -> KMeans:
         """Place the centres by k-means of these codes, which is returned."""
         kmeans = KMeans(len(self.centers), n_init=20, random_state=0).fit(codes)
-        self.centers.copy_(torch.from_numpy(kmeans.cluster_centers_))
+        self.centers.data.copy_(torch.from_numpy(kmeans.cluster_centers_))
         self.placed.fill_(1)
         return kmeans
 

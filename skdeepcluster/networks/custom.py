@@ -83,7 +83,32 @@ class CustomEncoder(nn.Module):
         return a, self.head(a)
 
 
-class FrozenEncoder(CustomEncoder):
+class CustomTrunk(CustomEncoder):
+    """Features that any module gives, without a head.
+
+    Parameters
+    ----------
+    encoder : nn.Module or callable
+        As for :class:`CustomEncoder`.
+    input_shape : tuple of int
+
+    Attributes
+    ----------
+    n_features : int
+        Width of the features.
+    """
+
+    def __init__(self, encoder: nn.Module | Callable, input_shape: tuple[int, ...]):
+        super().__init__(encoder, input_shape, 1)
+        self.head = nn.Identity()  # type: ignore[assignment]
+        self.n_features = self.n_activation
+
+    def forward(self, x):
+        """Return features of shape (n, n_features)."""
+        return self.body(x).flatten(1)
+
+
+class FrozenEncoder(CustomTrunk):
     """Features that are never trained: any module's output, always in eval mode.
 
     They are centred, and divided by one number, so that their mean variance is 1, once
@@ -105,9 +130,7 @@ class FrozenEncoder(CustomEncoder):
     factor: torch.Tensor
 
     def __init__(self, encoder: nn.Module | Callable, input_shape: tuple[int, ...]):
-        super().__init__(encoder, input_shape, 1)
-        self.head = nn.Identity()  # type: ignore[assignment]
-        self.n_features = self.n_activation
+        super().__init__(encoder, input_shape)
         self.register_buffer("shift", torch.zeros(self.n_features))
         self.register_buffer("factor", torch.ones(()))
         self.requires_grad_(False)
@@ -120,11 +143,11 @@ class FrozenEncoder(CustomEncoder):
     @torch.no_grad()
     def standardise(self, x: torch.Tensor) -> None:
         """Learn shift and factor from some rows."""
-        m = self.body(x).flatten(1)
+        m = self(x)
         std = m.var(0, correction=0).mean().sqrt()
         self.shift.copy_(m.mean(0))
         self.factor.copy_(torch.where(std > 0, 1 / std, 1.0))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Features of shape (n, n_features)."""
-        return (self.body(x).flatten(1) - self.shift) * self.factor
+        return (self(x) - self.shift) * self.factor

@@ -36,6 +36,13 @@ def xavier_normal_(network: nn.Module, generator: torch.Generator) -> nn.Module:
     return network
 
 
+def kaiming_normal_(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Normal weights that keep the size of what a ReLU lets through (He)."""
+    for layer in _layers(network):
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+    return network
+
+
 def normal_(
     network: nn.Module, generator: torch.Generator, std: float = 0.02
 ) -> nn.Module:
