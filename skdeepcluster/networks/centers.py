@@ -65,6 +65,8 @@ class Centers(_AtPoints):
         Of a value around them, when they were placed.
     """
 
+    variance: torch.Tensor
+
     def __init__(self, n_clusters: int, n_embedding: int):
         super().__init__()
         self.register_buffer("centers", torch.zeros(n_clusters, n_embedding))
