@@ -241,7 +241,8 @@ class TargetClusterer(AutoencoderClusterer):
     def _sharpen(self, net) -> None:
         """Run the phase in which assignments are their own, sharpened, target."""
         n = net.batches.n_samples
-        target = torch.empty(n, self.n_clusters, device=net.device)
+        target = torch.full((n, self.n_clusters), 1 / self.n_clusters)
+        target = target.to(net.device)
         assign = functools.partial(self._assign_all, net)
         # Before the user's callbacks: a checkpoint puts its state back.
         net.callbacks_.insert(1, ("target", TargetRefresh(assign, target, self.tol)))

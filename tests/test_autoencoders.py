@@ -1,4 +1,4 @@
-"""Autoencoder and k-means, DEC, IDEC, VaDE."""
+"""What begins with an autoencoder: k-means, DEC, IDEC, VaDE; all of them together."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits, make_blobs
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
-from skdeepcluster import DEC, IDEC, AutoencoderKMeans, VaDE
+from skdeepcluster import DCN, DEC, DEPICT, IDEC, AutoencoderKMeans, VaDE
 from skdeepcluster.autoencoding import TargetRefresh
 from skdeepcluster.engine import ResumableCheckpoint, TimeLimit
 from skdeepcluster.losses import sharpened
@@ -24,6 +24,8 @@ MODELS = [
     DEC(3, **QUICK_DEC),
     IDEC(3, **QUICK_DEC),
     VaDE(3, **QUICK_DEC),
+    DCN(3, **QUICK_DEC),
+    DEPICT(3, **QUICK_DEC),
 ]
 with_models = pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
 with_targets = pytest.mark.parametrize(
@@ -160,7 +162,7 @@ def test_it_ends_when_labels_stay(model, blobs):
 @with_models
 def test_a_fit_that_was_stopped_goes_on(model, table, tmp_path):
     params = {"max_epochs": 6, "tol": 0}
-    if isinstance(model, DEC | IDEC):
+    if isinstance(model, DEC | DEPICT):
         params |= {"update_interval": 5}
     model = clone(model).set_params(**params)
     whole = clone(model).fit(table)
@@ -273,7 +275,7 @@ def test_likelihoods_of_vade(table, images):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("method", [AutoencoderKMeans, DEC, IDEC])
+@pytest.mark.parametrize("method", [AutoencoderKMeans, DEC, IDEC, DCN, DEPICT])
 def test_separated_blobs(method, seed, blobs):
     y = np.argmin(abs(blobs[:, :1] - [[-9, 0, 9]]), axis=1)
     small = {"hidden_layer_sizes": (32,), "n_latent": 2, "random_state": seed}

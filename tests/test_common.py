@@ -5,7 +5,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdeepcluster import (
     DCCS,
+    DCN,
     DEC,
+    DEPICT,
+    GMVAE,
     IDEC,
     IIC,
     IMSAT,
@@ -24,6 +27,7 @@ from tests.conftest import (
     QUICK_AUG,
     QUICK_CLUSTERGAN,
     QUICK_DEC,
+    QUICK_GMVAE,
     QUICK_IIC,
     QUICK_IMSAT,
     QUICK_SIMI,
@@ -44,6 +48,9 @@ ESTIMATORS = [
     DEC(**{**QUICK_DEC, "pretrain_max_epochs": 20}),
     IDEC(**{**QUICK_DEC, "pretrain_max_epochs": 20}),
     IIC(**{**QUICK_IIC, "max_epochs": 100}),
+    DCN(**{**QUICK_DEC, "pretrain_max_epochs": 20, "max_epochs": 20}),
+    DEPICT(**{**QUICK_DEC, "pretrain_max_epochs": 40, "max_epochs": 20}),
+    GMVAE(**{**QUICK_GMVAE, "max_epochs": 100, "n_latent": 2}),
     VaDE(**{**QUICK_DEC, "pretrain_max_epochs": 20, "max_epochs": 20}),
 ]
 assert {type(estimator) for estimator in ESTIMATORS} == set(METHODS.values())

@@ -34,8 +34,8 @@ class DCN(AutoencoderClusterer):
     ----------
     %(autoencoder parameters)s
     batch_norm : bool, default=True
-        Batch norm in the linear layers and of the code, as published. Without it the
-        code may shrink, which makes distances small and brings no clusters.
+        Batch norm in the linear layers, and one size for the whole code. Without that
+        the code may shrink, which makes distances small and brings no clusters.
     lambda_c : float or "auto", default="auto"
         Weight :math:`\lambda` of the distances to centres, of samples whose :math:`d`
         values have variance 1. "auto": 40 for images, 4 for tables, as the authors'
@@ -72,7 +72,10 @@ class DCN(AutoencoderClusterer):
     before, and centres move by the codes after the update. (3) Centres really move: in
     the authors' release the step ``1/count`` of integers is 0. (4) Layers are those of
     the other autoencoders here, not the 2000-1000-500-500-250-50 of raw MNIST and the
-    50-16-10 of Pendigits. (5) Budgets are smaller, see above.
+    50-16-10 of Pendigits. (5) The paper has batch norm in every layer; of the code,
+    all columns together are brought to a mean variance of 1, as batch norm of each
+    makes noise in what is hardly used as large as the clusters. (6) Budgets are
+    smaller, see above.
 
     References
     ----------

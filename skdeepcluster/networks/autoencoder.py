@@ -9,6 +9,7 @@ from torch import nn
 
 from skdeepcluster.networks.custom import CustomEncoder
 from skdeepcluster.networks.mlp import MLPEncoder, mlp
+from skdeepcluster.networks.statistics import UnitSpread
 from skdeepcluster.networks.strided import StridedEncoder, StridedGenerator
 
 
@@ -89,8 +90,7 @@ def autoencoder(
     signed : bool, default=True
         With convolutions: pixels are in [-1, 1]; else in [0, 1].
     batch_norm : bool, default=False
-        In the linear layers, and, without learned scales, of the code, whose size then
-        is fixed.
+        In the linear layers; and the code has one size, see `UnitSpread`.
     """
     n_out = n_latent if n_out is None else n_out
     E: FlatEncoder | StridedEncoder | CustomEncoder
@@ -106,6 +106,6 @@ def autoencoder(
     if encoder is not None:
         E = CustomEncoder(encoder, input_shape, n_out)
     if batch_norm:
-        norm = nn.BatchNorm1d(n_out, affine=False)
-        E.head = nn.Sequential(E.head, norm)  # type: ignore[assignment]
+        size = UnitSpread(n_out)
+        E.head = nn.Sequential(E.head, size)  # type: ignore[assignment]
     return E, D

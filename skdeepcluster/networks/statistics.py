@@ -10,6 +10,40 @@ import torch
 from torch import nn
 
 
+class UnitSpread(nn.Module):
+    """Centre a code, and divide it by one number, so that its mean variance is 1.
+
+    As batch norm does, but for all columns together, whose proportions it keeps: what a
+    code hardly uses does not become as large as what it is about.
+
+    Parameters
+    ----------
+    n_features : int
+    momentum : float, default=0.1
+        Weight of a batch in the averages that are used in eval mode.
+    """
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+
+    def __init__(self, n_features: int, momentum: float = 0.1):
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("variance", torch.ones(()))
+
+    def forward(self, x):
+        """Return x, shape (n, n_features), in a size that is always the same."""
+        mean, variance = self.mean, self.variance
+        if self.training:
+            mean = x.mean(0)
+            variance = (x - mean).square().mean()
+            with torch.no_grad():
+                self.mean.lerp_(mean, self.momentum)
+                self.variance.lerp_(variance, self.momentum)
+        return (x - mean) / (variance + 1e-5).sqrt()
+
+
 def _norms(network: nn.Module) -> list:
     """Layers that take statistics over the rows of a batch."""
     kind = nn.modules.batchnorm._NormBase
