@@ -21,6 +21,12 @@ from skdeepcluster.losses.information import (
     js_mutual_information,
 )
 from skdeepcluster.losses.likelihood import Likelihood
+from skdeepcluster.losses.spectral import (
+    contrastive,
+    laplacian_form,
+    laplacian_residual,
+    neighbour_affinity,
+)
 from skdeepcluster.losses.targets import sharpened
 from skdeepcluster.losses.vat import virtual_adversarial
 
@@ -29,6 +35,7 @@ __all__ = [
     "bernoulli_log_likelihood",
     "categorical_entropy",
     "categorical_kl",
+    "contrastive",
     "discriminator_loss",
     "entropy_bound",
     "gaussian_kl",
@@ -37,6 +44,9 @@ __all__ = [
     "gradient_penalty",
     "information_maximisation",
     "js_mutual_information",
+    "laplacian_form",
+    "laplacian_residual",
+    "neighbour_affinity",
     "range_penalty",
     "sharpened",
     "squared_wasserstein2",

@@ -1,6 +1,6 @@
 """Networks: plain modules whose sizes come from the input."""
 
-from skdeepcluster.networks.autoencoder import autoencoder
+from skdeepcluster.networks.autoencoder import FlatEncoder, autoencoder
 from skdeepcluster.networks.centers import Centers, MixturePrior, StudentCenters
 from skdeepcluster.networks.clustergan import ConvGenerator, DeepConvEncoder
 from skdeepcluster.networks.conv import ConvEncoder, ResidualEncoder
@@ -15,6 +15,7 @@ from skdeepcluster.networks.init import (
     xavier_uniform_,
 )
 from skdeepcluster.networks.mlp import MLPEncoder, mlp
+from skdeepcluster.networks.orthogonal import Orthogonalisation
 from skdeepcluster.networks.scaling import Scaling
 from skdeepcluster.networks.statistics import ghost_batches, still_statistics
 from skdeepcluster.networks.strided import StridedEncoder, StridedGenerator
@@ -34,11 +35,13 @@ __all__ = [
     "Decoder",
     "DeepConvEncoder",
     "Discriminator",
+    "FlatEncoder",
     "FrozenEncoder",
     "GaussianPosterior",
     "GaussianPrior",
     "MLPEncoder",
     "MixturePrior",
+    "Orthogonalisation",
     "PlainEncoder",
     "ResidualEncoder",
     "Scaling",
