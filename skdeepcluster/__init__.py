@@ -9,6 +9,7 @@ from skdeepcluster.methods import (
     AugmentedGANClustering,
     AutoencoderKMeans,
     SIMIClusterGAN,
+    SpectralNet,
     VaDE,
     VariationalClustering,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "AugmentedGANClustering",
     "AutoencoderKMeans",
     "SIMIClusterGAN",
+    "SpectralNet",
     "VaDE",
     "VariationalClustering",
     "__version__",

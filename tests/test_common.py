@@ -11,6 +11,7 @@ from skdeepcluster import (
     AugmentedGANClustering,
     AutoencoderKMeans,
     SIMIClusterGAN,
+    SpectralNet,
     VaDE,
     VariationalClustering,
 )
@@ -21,6 +22,7 @@ from tests.conftest import (
     QUICK_AUG,
     QUICK_DEC,
     QUICK_SIMI,
+    QUICK_SPECTRAL,
     QUICK_UDC,
     QUICK_VC,
 )
@@ -36,6 +38,7 @@ ESTIMATORS = [
     DEC(**{**QUICK_DEC, "pretrain_max_epochs": 20}),
     IDEC(**{**QUICK_DEC, "pretrain_max_epochs": 20}),
     VaDE(**{**QUICK_DEC, "pretrain_max_epochs": 20, "max_epochs": 20}),
+    SpectralNet(**{**QUICK_SPECTRAL, "max_epochs": 200}),
 ]
 assert {type(estimator) for estimator in ESTIMATORS} == set(METHODS.values())
 DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]

@@ -15,6 +15,7 @@ from skdeepcluster import (
     AugmentedGANClustering,
     AutoencoderKMeans,
     SIMIClusterGAN,
+    SpectralNet,
     VaDE,
     VariationalClustering,
 )
@@ -25,6 +26,7 @@ from tests.conftest import (
     QUICK_AUG,
     QUICK_DEC,
     QUICK_SIMI,
+    QUICK_SPECTRAL,
     QUICK_UDC,
     QUICK_VC,
 )
@@ -74,6 +76,12 @@ CASES = {
     "VaDE": (VaDE(3, **QUICK_DEC), TABLE),
     "DEC": (DEC(3, tol=0, update_interval=7, **QUICK_DEC), TABLE),
     "IDEC": (IDEC(3, tol=0, update_interval=7, **QUICK_DEC), TABLE),
+    "SpectralNet": (SpectralNet(3, **QUICK_SPECTRAL), TABLE),
+    "SpectralNet, few rows": (
+        SpectralNet(3, siamese=True, **QUICK_SPECTRAL | {"batch_size": 1024}),
+        TABLE,
+    ),
+    "SpectralNet, images": (SpectralNet(3, **QUICK_SPECTRAL), IMAGES),
     "augmented GAN, heads": (AugmentedGANClustering(3, **QUICK_AUG), TABLE),
     "augmented GAN": (
         AugmentedGANClustering(

@@ -15,6 +15,7 @@ from skdeepcluster import (
     AugmentedGANClustering,
     AutoencoderKMeans,
     SIMIClusterGAN,
+    SpectralNet,
     VaDE,
     VariationalClustering,
 )
@@ -24,6 +25,7 @@ from tests.conftest import (
     QUICK_AUG,
     QUICK_DEC,
     QUICK_SIMI,
+    QUICK_SPECTRAL,
     QUICK_UDC,
     QUICK_VC,
     started,
@@ -143,6 +145,22 @@ STEPS = {
         ["clustering"],
         {"clustering": {"encoder", "decoder", "centers"}},
         set(),
+    ),
+    "SpectralNet, siamese": (
+        SpectralNet(3, siamese=True, **QUICK_SPECTRAL),
+        TABLE,
+        0,
+        ["siamese"],
+        {"siamese": {"siamese"}},
+        set(),
+    ),
+    "SpectralNet": (
+        SpectralNet(3, **QUICK_SPECTRAL),
+        IMAGES,
+        2,
+        ["spectral"],
+        {"spectral": {"map"}},
+        {"orthogonal"},
     ),
     "augmented GAN, phase 2": (
         AugmentedGANClustering(3, **QUICK_AUG),

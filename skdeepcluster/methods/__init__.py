@@ -6,6 +6,7 @@ from skdeepcluster.methods.dccs import DCCS
 from skdeepcluster.methods.dec import DEC
 from skdeepcluster.methods.idec import IDEC
 from skdeepcluster.methods.simi_clustergan import SIMIClusterGAN
+from skdeepcluster.methods.spectralnet import SpectralNet
 from skdeepcluster.methods.udc import UDC
 from skdeepcluster.methods.vade import VaDE
 from skdeepcluster.methods.variational_clustering import VariationalClustering
@@ -18,6 +19,7 @@ METHODS = {
     "dec": DEC,
     "idec": IDEC,
     "simi_clustergan": SIMIClusterGAN,
+    "spectralnet": SpectralNet,
     "udc": UDC,
     "vade": VaDE,
     "vc": VariationalClustering,
@@ -32,6 +34,7 @@ __all__ = [
     "AugmentedGANClustering",
     "AutoencoderKMeans",
     "SIMIClusterGAN",
+    "SpectralNet",
     "VaDE",
     "VariationalClustering",
 ]
