@@ -380,9 +380,9 @@ class SpectralNet(AutoencoderClusterer):
         )
 
     def _not_converged(self, net):
-        n_neighbors, _ = self._neighbours()
-        none = _NONE * n_neighbors * self.n_clusters
-        return "" if net.history[-1]["loss"] < none else super()._not_converged(net)
+        reason = super()._not_converged(net)
+        none = _NONE * self._neighbours()[0] * self.n_clusters
+        return "" if reason and net.history[-1]["loss"] < none else reason
 
     def _complete(self, X):
         """Make the outputs of all rows orthonormal, and place the centres."""
