@@ -20,6 +20,7 @@ from skdeepcluster.losses import (
 )
 from skdeepcluster.networks import (
     Centers,
+    CodeScaling,
     CustomEncoder,
     FlatEncoder,
     Orthogonalisation,
@@ -83,8 +84,9 @@ class SpectralNet(AutoencoderClusterer):
         tables, where the widest layers would take most of the time.
     affinity : {"auto", "input", "code"}, default="auto"
         What neighbours are looked for in, and what the map reads: the input, or the
-        code of an autoencoder. "auto": the code of images, where distances of pixels
-        say little; the input of tables, whose columns are few or made to be compared.
+        code of an autoencoder, centred and divided by one number. "auto": the code of
+        images, where distances of pixels say little; the input of tables, whose columns
+        are few or made to be compared.
     siamese : bool or "auto", default="auto"
         Whether distances are those of a siamese network, trained for as long as an
         autoencoder, with the same step size. "auto": for images.
@@ -133,8 +135,8 @@ class SpectralNet(AutoencoderClusterer):
     Notes
     -----
     The last layer makes columns orthonormal over all training rows, so `transform`
-    gives :math:`Y` with :math:`Y^\top Y=nI` there. Its first direction may be that of a
-    constant, which solves the problem with a loss of 0.
+    gives :math:`Y` with :math:`Y^\top Y=nI` there. A constant is in the span of its
+    columns, as it has no loss.
 
     **Differs from the paper.** (1) The gradient. With :math:`R` held, that of
     :math:`\mathcal L` also shrinks :math:`\tilde Y`, the more the larger an eigenvalue,
@@ -148,7 +150,7 @@ class SpectralNet(AutoencoderClusterer):
     the same up to signs. (5) The last layer in the end is that of all rows. (6) The
     loss is over 2m, not :math:`m^2`. A row is not its own neighbour. (7) Pairs of the
     siamese network come from at most 50,000 rows; a random pair may be one of
-    neighbours. (8) Budgets are smaller, see above.
+    neighbours. (8) The code is scaled. (9) Budgets are smaller, see above.
 
     References
     ----------
@@ -265,7 +267,7 @@ class SpectralNet(AutoencoderClusterer):
         networks = {}
         if reads_code:
             E, D = autoencoder(input_shape, hidden, n_latent, convolutional, encoder)
-            networks |= {"encoder": E, "decoder": D}
+            networks |= {"encoder": E, "decoder": D, "scaled": CodeScaling(n_latent)}
             input_shape, encoder = (n_latent,), None
         if siamese:
             networks["siamese"] = FlatEncoder(input_shape, layers, n_latent)
@@ -303,6 +305,7 @@ class SpectralNet(AutoencoderClusterer):
         with if_stopped(_UNTRAINED):
             if self._description["reads_code"]:
                 self._pretrain(net, epochs, self._reconstruction_step)
+                net.scaled_.fit(self._codes(net))
                 codes = self._codes(net)
             if self._description["siamese"]:
                 step = functools.partial(self._siamese_step, **self._pairs(net, codes))
@@ -393,6 +396,9 @@ class SpectralNet(AutoencoderClusterer):
         super()._complete(X)
 
     # -- inference --------------------------------------------------------------------
+
+    def _code(self, x):
+        return self._model["scaled"](super()._code(x))
 
     def _embed(self, x):
         z = self._code(x) if self._description["reads_code"] else x

@@ -16,7 +16,7 @@ from skdeepcluster.networks.init import (
 )
 from skdeepcluster.networks.mlp import MLPEncoder, mlp
 from skdeepcluster.networks.orthogonal import Orthogonalisation
-from skdeepcluster.networks.scaling import Scaling
+from skdeepcluster.networks.scaling import CodeScaling, Scaling
 from skdeepcluster.networks.statistics import ghost_batches, still_statistics
 from skdeepcluster.networks.strided import StridedEncoder, StridedGenerator
 from skdeepcluster.networks.variational import (
@@ -29,6 +29,7 @@ from skdeepcluster.networks.variational import (
 __all__ = [
     "Centers",
     "ClusterHeads",
+    "CodeScaling",
     "ConvEncoder",
     "ConvGenerator",
     "CustomEncoder",
