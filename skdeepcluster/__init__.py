@@ -15,6 +15,7 @@ from skdeepcluster.methods import (
     AutoencoderKMeans,
     ClusterGAN,
     SIMIClusterGAN,
+    SpectralNet,
     VaDE,
     VariationalClustering,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "AugmentedGANClustering",
     "AutoencoderKMeans",
     "SIMIClusterGAN",
+    "SpectralNet",
     "VaDE",
     "VariationalClustering",
     "__version__",

@@ -43,6 +43,9 @@ class AutoencoderClusterer(DeepClusterer):
     the pretraining, in its `_train`.
     """
 
+    # The parameter that holds the autoencoder's widths.
+    _widths = "hidden_layer_sizes"
+
     _parameter_constraints: dict = {
         **DeepClusterer._parameter_constraints,
         "hidden_layer_sizes": [tuple, list, StrOptions({"auto"})],
@@ -54,8 +57,8 @@ class AutoencoderClusterer(DeepClusterer):
     batch_norm = False
 
     def _check_params(self):
-        if not isinstance(self.hidden_layer_sizes, str):
-            self._check_layers("hidden_layer_sizes")
+        if not isinstance(getattr(self, self._widths), str):
+            self._check_layers(self._widths)
 
     # -- networks ---------------------------------------------------------------------
 
@@ -73,7 +76,7 @@ class AutoencoderClusterer(DeepClusterer):
             "n_clusters": int(self.n_clusters),
             "n_latent": int(self.n_latent),
             "n_out": int(self._n_out()),
-            "hidden": [int(n) for n in self._auto("hidden_layer_sizes", hidden)],
+            "hidden": [int(n) for n in self._auto(self._widths, hidden)],
             "convolutional": convolutional,
             "batch_norm": bool(self.batch_norm),
             "encoder": self.encoder,
@@ -124,10 +127,10 @@ class AutoencoderClusterer(DeepClusterer):
     def _adam(rate: float) -> Callable:
         return functools.partial(torch.optim.Adam, lr=rate, fused=True)
 
-    def _pretrain(self, net, max_epochs, step: Callable) -> None:
+    def _pretrain(self, net, max_epochs, step: Callable, phase="pretraining") -> None:
         n = net.batches.n_samples
         budget = self._auto_budget(n, table=3_000, images=10_000, least=500)
-        net.run(step, **self._schedule(net, max_epochs, budget), phase="pretraining")
+        net.run(step, **self._schedule(net, max_epochs, budget), phase=phase)
 
     def _reconstruction_step(self, net):
         """Update encoder and decoder by the squared error."""
@@ -163,8 +166,12 @@ class AutoencoderClusterer(DeepClusterer):
 
     # -- inference --------------------------------------------------------------------
 
+    def _embed(self, x):
+        """Where the centres lie, of a scaled batch: its code."""
+        return self._code(x)
+
     def _encode(self, x):
-        z, C = self._code(x), self._model["centers"]
+        z, C = self._embed(x), self._model["centers"]
         n_clusters = self._description["n_clusters"]
         return z, C(z) if C.fitted else z.new_zeros(len(z), n_clusters)
 

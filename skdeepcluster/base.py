@@ -127,6 +127,8 @@ class DeepClusterer(
 
     # The history's quantity that falls until the method has converged, if any.
     _monitor: str | None = None
+    # The phase that ends so; None: any.
+    _converges_in: str | None = None
     # The phase that ends when assignments no longer change, if any.
     _settles_in: str | None = None
     # Attributes that hold what `fit` is given beside X, while it runs.
@@ -514,7 +516,12 @@ or (n_samples, height, width, channels)
     def _all_callbacks(self, X: np.ndarray) -> list:
         ours: list[tuple[str, Any]] = []
         if self._monitor is not None:
-            converged = Convergence(self._monitor, self.tol, self.n_iter_no_change)
+            converged = Convergence(
+                self._monitor,
+                self.tol,
+                self.n_iter_no_change,
+                phase=self._converges_in,
+            )
             ours.append(("convergence", converged))
         if self._settles_in is not None:
             # The same rows each time, evenly spaced.
@@ -579,7 +586,8 @@ or (n_samples, height, width, channels)
                 f"{changed:.1%} of the samples changed their cluster "
                 f"{self._compared()}. Raise max_epochs."
             )
-        fall = _fall(net.history[:, self._monitor])
+        rows = [row for row in net.history if row["phase"] == net.phase]
+        fall = _fall([row[self._monitor] for row in rows])
         if fall <= 10 * self.tol:
             return ""
         return (

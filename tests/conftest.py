@@ -75,6 +75,17 @@ QUICK_GMVAE = {
     "max_epochs": 5,
     "random_state": 0,
 }
+QUICK_SPECTRAL = {
+    "hidden_layer_sizes": (32, 32),
+    "autoencoder_layer_sizes": (32,),
+    "n_latent": 3,
+    "batch_size": 32,
+    "pretrain_batch_size": 16,
+    "pretrain_max_epochs": 5,
+    "learning_rate": 5e-3,
+    "max_epochs": 10,
+    "random_state": 0,
+}
 
 # The same by method; what must hold for all of them is tested with these.
 QUICK_OF = {
@@ -90,6 +101,7 @@ QUICK_OF = {
     "idec": QUICK_DEC,
     "iic": QUICK_IIC,
     "simi_clustergan": QUICK_SIMI,
+    "spectralnet": QUICK_SPECTRAL,
     "udc": QUICK_UDC,
     "vade": QUICK_DEC,
     "vc": QUICK_VC,

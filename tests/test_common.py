@@ -17,6 +17,7 @@ from skdeepcluster import (
     AutoencoderKMeans,
     ClusterGAN,
     SIMIClusterGAN,
+    SpectralNet,
     VaDE,
     VariationalClustering,
 )
@@ -31,6 +32,7 @@ from tests.conftest import (
     QUICK_IIC,
     QUICK_IMSAT,
     QUICK_SIMI,
+    QUICK_SPECTRAL,
     QUICK_UDC,
     QUICK_VC,
 )
@@ -52,6 +54,7 @@ ESTIMATORS = [
     DEPICT(**{**QUICK_DEC, "pretrain_max_epochs": 40, "max_epochs": 20}),
     GMVAE(**{**QUICK_GMVAE, "max_epochs": 100, "n_latent": 2}),
     VaDE(**{**QUICK_DEC, "pretrain_max_epochs": 20, "max_epochs": 20}),
+    SpectralNet(**{**QUICK_SPECTRAL, "max_epochs": 200}),
 ]
 assert {type(estimator) for estimator in ESTIMATORS} == set(METHODS.values())
 DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]

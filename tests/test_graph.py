@@ -21,6 +21,7 @@ from skdeepcluster import (
     AutoencoderKMeans,
     ClusterGAN,
     SIMIClusterGAN,
+    SpectralNet,
     VaDE,
     VariationalClustering,
 )
@@ -35,6 +36,7 @@ from tests.conftest import (
     QUICK_IIC,
     QUICK_IMSAT,
     QUICK_SIMI,
+    QUICK_SPECTRAL,
     QUICK_UDC,
     QUICK_VC,
 )
@@ -95,6 +97,12 @@ CASES = {
         IIC(3, n_views=1, **QUICK_IIC | {"batch_size": 4, "max_epochs": 1}),
         IMAGES,
     ),
+    "SpectralNet": (SpectralNet(3, **QUICK_SPECTRAL), TABLE),
+    "SpectralNet, few rows": (
+        SpectralNet(3, siamese=True, **QUICK_SPECTRAL | {"batch_size": 1024}),
+        TABLE,
+    ),
+    "SpectralNet, images": (SpectralNet(3, **QUICK_SPECTRAL), IMAGES),
     "augmented GAN, heads": (AugmentedGANClustering(3, **QUICK_AUG), TABLE),
     "augmented GAN": (
         AugmentedGANClustering(

@@ -21,6 +21,7 @@ from skdeepcluster import (
     AutoencoderKMeans,
     ClusterGAN,
     SIMIClusterGAN,
+    SpectralNet,
     VaDE,
     VariationalClustering,
 )
@@ -34,6 +35,7 @@ from tests.conftest import (
     QUICK_IIC,
     QUICK_IMSAT,
     QUICK_SIMI,
+    QUICK_SPECTRAL,
     QUICK_UDC,
     QUICK_VC,
     started,
@@ -210,6 +212,22 @@ STEPS = {
         3 * ["all"],
         [{"encoder", "over_heads"}, {"encoder", "heads"}, {"encoder", "heads"}],
         {"encoder", "heads"},  # batch statistics, running losses
+    ),
+    "SpectralNet, siamese": (
+        SpectralNet(3, siamese=True, **QUICK_SPECTRAL),
+        TABLE,
+        0,
+        ["siamese"],
+        {"siamese": {"siamese"}},
+        set(),
+    ),
+    "SpectralNet": (
+        SpectralNet(3, **QUICK_SPECTRAL),
+        IMAGES,
+        2,
+        ["spectral"],
+        {"spectral": {"map"}},
+        {"orthogonal"},
     ),
     "augmented GAN, phase 2": (
         AugmentedGANClustering(3, **QUICK_AUG),

@@ -54,18 +54,29 @@ class Convergence(Callback):
         Epochs to wait for it.
     smooth : int, default=20
         Span of the exponential average, in epochs.
+    phase : str, default=None
+        The phase that may end so; None: any.
     """
 
-    def __init__(self, monitor: str, tol: float, window: int, smooth: int = 20):
+    def __init__(
+        self,
+        monitor: str,
+        tol: float,
+        window: int,
+        smooth: int = 20,
+        phase: str | None = None,
+    ):
         self.monitor = monitor
         self.tol = tol
         self.window = window
         self.smooth = smooth
+        self.phase = phase
 
     def on_train_begin(self, net, **kwargs):
         """Forget the phase before."""
         self.average_ = None
-        net.converged_ = False
+        if self.phase in (None, net.phase):
+            net.converged_ = False
 
     def state_dict(self):
         """What has been followed so far."""
@@ -77,6 +88,8 @@ class Convergence(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         """Follow the average; note convergence in ``net.converged_``."""
+        if self.phase not in (None, net.phase):
+            return
         value = net.history[-1, self.monitor]
         if self.average_ is None:
             self.average_ = self.peak_ = self.best_ = value

@@ -23,6 +23,12 @@ from skdeepcluster.losses.information import (
     js_mutual_information,
 )
 from skdeepcluster.losses.likelihood import Likelihood
+from skdeepcluster.losses.spectral import (
+    contrastive,
+    laplacian_form,
+    laplacian_residual,
+    neighbour_affinity,
+)
 from skdeepcluster.losses.targets import sharpened
 from skdeepcluster.losses.vat import virtual_adversarial
 
@@ -31,6 +37,7 @@ __all__ = [
     "bernoulli_log_likelihood",
     "categorical_entropy",
     "categorical_kl",
+    "contrastive",
     "discriminator_loss",
     "entropy_bound",
     "gaussian_kl",
@@ -41,6 +48,9 @@ __all__ = [
     "information_maximisation",
     "joint_assignments",
     "js_mutual_information",
+    "laplacian_form",
+    "laplacian_residual",
+    "neighbour_affinity",
     "range_penalty",
     "sharpened",
     "squared_wasserstein2",

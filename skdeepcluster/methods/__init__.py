@@ -12,6 +12,7 @@ from skdeepcluster.methods.idec import IDEC
 from skdeepcluster.methods.iic import IIC
 from skdeepcluster.methods.imsat import IMSAT
 from skdeepcluster.methods.simi_clustergan import SIMIClusterGAN
+from skdeepcluster.methods.spectralnet import SpectralNet
 from skdeepcluster.methods.udc import UDC
 from skdeepcluster.methods.vade import VaDE
 from skdeepcluster.methods.variational_clustering import VariationalClustering
@@ -30,6 +31,7 @@ METHODS = {
     "idec": IDEC,
     "iic": IIC,
     "simi_clustergan": SIMIClusterGAN,
+    "spectralnet": SpectralNet,
     "udc": UDC,
     "vade": VaDE,
     "vc": VariationalClustering,
@@ -50,6 +52,7 @@ __all__ = [
     "AugmentedGANClustering",
     "AutoencoderKMeans",
     "SIMIClusterGAN",
+    "SpectralNet",
     "VaDE",
     "VariationalClustering",
 ]

@@ -23,7 +23,8 @@ from skdeepcluster.networks.init import (
 )
 from skdeepcluster.networks.ladder import LadderDecoder, LadderEncoder, damaged
 from skdeepcluster.networks.mlp import MLPEncoder, mlp
-from skdeepcluster.networks.scaling import Scaling
+from skdeepcluster.networks.orthogonal import Orthogonalisation
+from skdeepcluster.networks.scaling import CodeScaling, Scaling
 from skdeepcluster.networks.statistics import ghost_batches, still_statistics
 from skdeepcluster.networks.strided import StridedEncoder, StridedGenerator
 from skdeepcluster.networks.trunk import Trunk
@@ -37,6 +38,7 @@ from skdeepcluster.networks.variational import (
 __all__ = [
     "Centers",
     "ClusterHeads",
+    "CodeScaling",
     "ConvEncoder",
     "ConvGenerator",
     "CustomEncoder",
@@ -54,6 +56,7 @@ __all__ = [
     "LinearAssignment",
     "MLPEncoder",
     "MixturePrior",
+    "Orthogonalisation",
     "PlainEncoder",
     "ResidualEncoder",
     "RunningCenters",

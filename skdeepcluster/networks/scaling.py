@@ -140,3 +140,37 @@ def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = sum(rows.sum(0, dtype=np.float64) for rows in chunks(X, size)) / len(X)
     squares = sum(np.square(rows - mean).sum(0) for rows in chunks(X, size))
     return np.asarray(mean), np.sqrt(np.asarray(squares) / len(X))
+
+
+class CodeScaling(nn.Module):
+    """Codes to mean 0, and to a mean variance of 1, which keeps their proportions.
+
+    Parameters
+    ----------
+    n_latent : int
+        Width of the code.
+
+    Attributes
+    ----------
+    shift : tensor of shape (n_latent,)
+    factor : tensor of shape ()
+    """
+
+    shift: torch.Tensor
+    factor: torch.Tensor
+
+    def __init__(self, n_latent: int):
+        super().__init__()
+        self.register_buffer("shift", torch.zeros(n_latent))
+        self.register_buffer("factor", torch.ones(()))
+
+    @torch.no_grad()
+    def fit(self, codes: torch.Tensor) -> None:
+        """Learn shift and factor from these codes."""
+        std = codes.var(0, correction=0).mean().sqrt()
+        self.shift.copy_(codes.mean(0))
+        self.factor.copy_(torch.where(std > 0, 1 / std, 1.0))
+
+    def forward(self, codes):
+        """Return scaled codes."""
+        return (codes - self.shift) * self.factor
