@@ -89,7 +89,8 @@ class GMVAE(LikelihoodMixin, GenerativeMixin, DeepClusterer):
     default budget is a fraction of its 100 passes over MNIST.
 
     Nothing in the bound asks for clusters: where the code alone describes the data, few
-    clusters or mixed ones cost little, and runs differ much.
+    clusters or mixed ones cost little, and runs differ much (three far blobs of 90 rows
+    are told apart with an adjusted Rand index of .4 to .7). Use `n_init`.
 
     References
     ----------

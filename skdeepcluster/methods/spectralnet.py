@@ -256,13 +256,13 @@ class SpectralNet(AutoencoderClusterer):
         input_shape,
         n_clusters,
         n_latent,
-        n_out,
         hidden,
         convolutional,
         encoder,
         layers,
         reads_code,
         siamese,
+        **_,
     ):
         networks = {}
         if reads_code:
