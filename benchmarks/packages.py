@@ -1,14 +1,16 @@
 """The nearest methods of other packages, in the same run: clustpy and gemclus.
 
-Neither has one of the five methods. VaDE is in clustpy and here; it is also the nearest
-to variational clustering: a variational autoencoder with a Gaussian mixture. Of
-gemclus, an MLP that maximises mutual information is the nearest to the heads of the
-augmented GAN, which add an adversarial and a dropout view to that. Both are given the
-same data, layers and rows of a batch.
+Neither has one of the five methods. DEC, IDEC, DCN and VaDE are in clustpy and here
+(there DEC and IDEC take their target from the minibatch alone, here from all rows);
+VaDE is also the nearest to variational clustering: a variational autoencoder with a
+Gaussian mixture. Of gemclus, an MLP that maximises mutual information is the nearest to
+the heads of the augmented GAN, which add an adversarial and a dropout view to that.
+Both are given the same data, layers, optimizers and rows of a batch.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -17,41 +19,85 @@ import numpy as np
 import torch
 
 from benchmarks.in_turn import seconds_to_fit
-from skdeepcluster import AugmentedGANClustering, VaDE, VariationalClustering
+from skdeepcluster import (
+    DCN,
+    DEC,
+    IDEC,
+    AugmentedGANClustering,
+    VaDE,
+    VariationalClustering,
+)
 
 _N, _COLUMNS, _K, _BATCH, _LATENT = 5_000, 50, 10, 100, 10
 # Hidden layers, and epochs of two fits whose difference is free of what is done once.
 _LAYERS = {"small": ((32, 32), 5, 45), "large": ((500, 500, 2_000), 2, 8)}
 
 
-def _vade(hidden, epochs: int):
+def _clustpy(name: str, network: str, hidden, epochs: int, **params):
+    """Make one of clustpy's, with a network that it has under a module's name."""
     deep = importlib.import_module("clustpy.deep")
-    vae = importlib.import_module("clustpy.deep.vade")._VaDE_VAE
-    return deep.VaDE(
+    module, _, kind = network.rpartition(".")
+    kind = getattr(importlib.import_module(f"clustpy.deep.{module}"), kind)
+    return getattr(deep, name)(
         _K,
         batch_size=_BATCH,
         pretrain_epochs=1,
         clustering_epochs=epochs,
-        ssl_loss_fn=torch.nn.MSELoss(reduction="sum"),
-        neural_network=(vae, {"layers": [_COLUMNS, *hidden, _LATENT]}),
+        neural_network=(kind, {"layers": [_COLUMNS, *hidden, _LATENT]}),
         embedding_size=_LATENT,
         device="cpu",
         random_state=0,
+        **params,
     )
 
 
-def _our_vade(hidden, epochs: int):
-    return VaDE(
+_FEEDFORWARD = "neural_networks.FeedforwardAutoencoder"
+
+
+def _vade(hidden, epochs: int):
+    loss = torch.nn.MSELoss(reduction="sum")
+    return _clustpy("VaDE", "vade._VaDE_VAE", hidden, epochs, ssl_loss_fn=loss)
+
+
+def _dec(hidden, epochs: int):
+    sgd = {"lr": 0.01, "momentum": 0.9}
+    return _clustpy(
+        "DEC",
+        _FEEDFORWARD,
+        hidden,
+        epochs,
+        optimizer_class=torch.optim.SGD,
+        pretrain_optimizer_params=sgd,
+        clustering_optimizer_params=sgd,
+    )
+
+
+def _idec(hidden, epochs: int):
+    return _clustpy("IDEC", _FEEDFORWARD, hidden, epochs)
+
+
+def _dcn(hidden, epochs: int):
+    return _clustpy("DCN", _FEEDFORWARD, hidden, epochs)
+
+
+def _ours(method, hidden, epochs: int, **params):
+    return method(
         _K,
         hidden_layer_sizes=hidden,
         n_latent=_LATENT,
-        likelihood="gaussian",
         batch_size=_BATCH,
         pretrain_max_epochs=1,
         max_epochs=epochs,
         tol=0,
         random_state=0,
+        **params,
     )
+
+
+_our_vade = functools.partial(_ours, VaDE, likelihood="gaussian")
+_our_dec = functools.partial(_ours, DEC)
+_our_idec = functools.partial(_ours, IDEC)
+_our_dcn = functools.partial(_ours, DCN, batch_norm=False)
 
 
 def _vc(hidden, epochs: int, **params):
@@ -94,6 +140,9 @@ def _heads(hidden, epochs: int):
 
 
 _PAIRS: list[tuple[str, str, Callable, str, Callable]] = [
+    ("clustpy", "DEC", _dec, "DEC", _our_dec),
+    ("clustpy", "IDEC", _idec, "IDEC", _our_idec),
+    ("clustpy", "DCN", _dcn, "DCN, no batch norm", _our_dcn),
     ("clustpy", "VaDE", _vade, "VaDE", _our_vade),
     ("clustpy", "VaDE", _vade, "VariationalClustering", _vc),
     (

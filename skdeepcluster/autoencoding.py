@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -16,6 +17,7 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from skdeepcluster.base import DeepClusterer
+from skdeepcluster.generative import draw_gaussian
 from skdeepcluster.losses import (
     bernoulli_log_likelihood,
     categorical_kl,
@@ -57,8 +59,7 @@ class AutoencoderClusterer(DeepClusterer):
     batch_norm = False
 
     def _check_params(self):
-        if not isinstance(getattr(self, self._widths), str):
-            self._check_layers(self._widths)
+        self._check_layers(self._widths)
 
     # -- networks ---------------------------------------------------------------------
 
@@ -146,8 +147,7 @@ class AutoencoderClusterer(DeepClusterer):
     def _draw_code(net, x):
         """Mean and logarithmic variance of q(z|x), and a draw of z."""
         mean, log_variance = net.encoder_(x)[1].chunk(2, dim=1)
-        z = mean + (log_variance / 2).exp() * net.randn(*mean.shape)
-        return mean, log_variance, z
+        return mean, log_variance, draw_gaussian(mean, log_variance, net)
 
     @torch.no_grad()
     def _codes(self, net) -> torch.Tensor:
@@ -275,6 +275,16 @@ class TargetClusterer(AutoencoderClusterer):
         """Assignments q of all rows."""
         with torch.no_grad():
             return net.centers_(self._codes(net)).softmax(1)
+
+    def _init_score(self, X):
+        """How good a fit is among fits of the same data; higher is better.
+
+        It is the mutual information between rows and clusters, see `score`; minus
+        infinity where only the autoencoder has been trained, or that failed.
+        """
+        if math.isinf(self._late_mean("loss", "clustering")):
+            return -math.inf
+        return super()._init_score(X)
 
     def _compared(self):
         return "between the last two updates of the target"

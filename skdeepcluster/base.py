@@ -239,10 +239,24 @@ class DeepClusterer(
                 "images have; use 'minmax'."
             )
 
+    def _check_views(self, kind: Any, input_shape: tuple[int, ...]) -> None:
+        """Raise if a kind of augmentation is for other data, or other pixels."""
+        is_table = len(input_shape) == 1
+        if kind in (("crop",) if is_table else ("noise", "noise+vat")):
+            raise self._wrong_kind("augmentation", self.augmentation)
+        if kind == "crop" and self.scale in ("standard", "common"):
+            low, high = (f"{limit:g}" for limit in self._pixel_range)
+            raise ValueError(
+                f"scale={self.scale!r} leaves the range [{low}, {high}] that "
+                "brightness and contrast need; use 'minmax', or another augmentation."
+            )
+
     def _check_layers(self, *names: str) -> None:
         """Raise if one of these parameters does not hold widths of layers."""
         for name in names:
             sizes = getattr(self, name)
+            if isinstance(sizes, str):  # "auto"
+                continue
             if not all(isinstance(n, Integral) and int(n) > 0 for n in sizes):
                 raise ValueError(f"{name} must be positive integers; got {sizes!r}.")
 

@@ -36,6 +36,13 @@ def one_hot(category: torch.Tensor, n_clusters: int) -> torch.Tensor:
     return (category[:, None] == all_clusters).float()
 
 
+def draw_gaussian(
+    mean: torch.Tensor, log_variance: torch.Tensor, draws: Draws
+) -> torch.Tensor:
+    """Draw from diagonal Gaussians, in a way that has a gradient in both."""
+    return mean + (log_variance / 2).exp() * draws.randn(*mean.shape)
+
+
 class GenerativeMixin:
     """`sample` and `interpolate`, for a method that turns (category, noise) into rows.
 

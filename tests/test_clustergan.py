@@ -26,6 +26,7 @@ def test_losses_equal_a_numpy_reading(table):
     code = G[-1][0].double().numpy()
     z_n, h = code[:, :2], code[:, 2:]
     assert set(np.unique(h)) == {0, 1} and (h.sum(1) == 1).all()
+    assert 0.08 < z_n.std() < 0.12  # sigma
     out = out.detach().double().numpy()
     noise, logits = out[:, :2], out[:, 2:]
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)

@@ -78,6 +78,18 @@ def test_clusters_grow_dense():
     assert share(4.0) < 0.7 * share(0.0)
 
 
-def test_weights_are_checked(table):
+def test_probabilities_are_those_of_the_code_in_the_end(table):
+    model = DCN(3, **QUICK_DEC).fit(table)
+    codes, C = model.transform(table), model._model["centers"]
+    squares = ((codes[:, None] - C.centers.numpy()) ** 2).sum(2)
+    variance = squares.min(1).mean() / 3
+    assert C.variance.item() == pytest.approx(variance, rel=1e-4)
+
+
+def test_weights_are_automatic_and_checked(table, images):
+    for X, weight in ((table, 4), (images, 40)):
+        model = DCN(3, **QUICK_DEC)
+        started(model, X)
+        assert model._lambda_c() == weight
     with pytest.raises(ValueError, match="lambda_c"):
         DCN(3, lambda_c=-1).fit(table)

@@ -51,7 +51,10 @@ def test_the_loss_equals_its_equation(data, request):
     assert losses["reconstruction"] == pytest.approx(rec, rel=1e-5)
     assert losses["cross_entropy"] == pytest.approx(cross, rel=1e-5)
     assert losses["loss"] == pytest.approx(rec + cross, rel=1e-5)
-    assert masks[0].shape == x.shape[:1] + tuple(net.encoder_.shapes[0])
+    shapes = [x.shape[:1] + shape for shape in net.encoder_.shapes]
+    assert [mask.shape for mask in masks] == shapes
+    assert all((mask == 0).any() for mask in masks)
+    assert not any(layer.requires_grad for layer in clean)
 
 
 def test_dropout_keeps_the_mean():
@@ -85,10 +88,23 @@ def test_the_softmax_begins_at_the_nearest_centres():
 
 
 def test_the_softmax_is_taught_the_clusters_of_k_means(table):
-    _, [_, (step, plan), _] = started(DEPICT(3, **QUICK_DEC), table)
+    model = DEPICT(3, **QUICK_DEC | {"max_epochs": 20})
+    net, [(pretrain, _), (step, plan), (_, main)] = started(model, table)
     assert plan["phase"] == "softmax"
+    assert (plan["n_steps"], main["n_steps"]) == (24, 240)  # 12 a pass
     target = step.keywords["target"].numpy()
     assert target.shape == (200, 3) and set(np.unique(target)) == {0, 1}
+    # Before that, the autoencoder learns to reconstruct all its layers.
+    reconstruct, seen = model._reconstruct, []
+    model._reconstruct = lambda *args: seen.append(reconstruct(*args)) or seen[-1]
+    assert pretrain(net)["loss"] == seen[0][0]
+
+
+def test_a_softmax_on_codes_that_are_few_points_can_still_be_trained():
+    codes = np.repeat(np.random.default_rng(0).normal(size=(5, 4)), 20, axis=0)
+    C = LinearAssignment(5, 4)
+    C.fit(codes.astype(np.float32))
+    assert C.linear.weight.abs().max() < 1e4
 
 
 def test_an_own_encoder(images):

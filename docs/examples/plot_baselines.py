@@ -3,11 +3,11 @@ The baselines: eleven ways to learn clusters, beside each other
 ===============================================================
 
 The papers of this package compare themselves with these methods. Here each of them is
-fitted to the digits 0 to 4 that ship inside scikit-learn, for some seconds and with small
-networks: enough to see what kind of embedding it learns, not what it can reach.
+fitted to the digits 0 to 4 that ship inside scikit-learn, for some seconds and with
+small networks: enough to see what kind of embedding it learns, not what it can reach.
 
-The picture shows the embeddings, in their first two principal components, coloured by the
-clusters that were found.
+The picture shows the embeddings, in their first two principal components, coloured by
+the clusters that were found.
 """
 
 import warnings

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import torch
 
+# Columns up to which distances are taken one by one.
+_NARROW = 32
+
 
 def neighbour_affinity(
     points: torch.Tensor, n_neighbors: int, scale_neighbor: int
@@ -32,7 +35,12 @@ def neighbour_affinity(
     """
     n = len(points)
     k, s = (min(count, n - 1) for count in (n_neighbors, scale_neighbor))
-    distances = torch.cdist(points, points).fill_diagonal_(float("inf"))
+    # By a matrix product, near points of a far cluster lie apart by its rounding;
+    # without one, rows of many columns take too long.
+    exact = "donot_use_mm_for_euclid_dist" if points.shape[1] <= _NARROW else None
+    mode = exact or "use_mm_for_euclid_dist"
+    distances = torch.cdist(points, points, compute_mode=mode)
+    distances = distances.fill_diagonal_(float("inf"))
     nearest, neighbours = distances.topk(max(k, s), largest=False)
     # Of rows that are mostly copies the scale is zero; copies then are as near as can
     # be, and all else is far.

@@ -296,8 +296,7 @@ class AugmentedGANClustering(DeepClusterer):
         self._store(locals())
 
     def _check_params(self):
-        if self.hidden_layer_sizes != "auto":
-            self._check_layers("hidden_layer_sizes")
+        self._check_layers("hidden_layer_sizes")
         if self.features == "gan" and self.encoder is not None:
             raise ValueError("encoder gives the features; features='gan' learns them.")
 

@@ -121,8 +121,9 @@ class ClusterGAN(GenerativeMixin, DeepClusterer):
     Notes
     -----
     **Differs from the paper.** (1) The default budget is far below its 500,000
-    iterations: enough for tables, not for images. (2) Tables are standardised, their
-    generator's output is linear. (3) All training data give the centres of k-means.
+    iterations: enough for tables, not for images; tables take larger steps, and
+    training may end early, see `tol`. (2) Tables are standardised, their generator's
+    output is linear. (3) All training data give the centres of k-means.
     (4) Networks for colour images, which the paper does not give, extend those for
     grey ones; all images are scaled to [-1, 1], with a tanh at the end of :math:`G`
     (the paper: [0, 1] and a sigmoid).

@@ -30,7 +30,6 @@ from skdeepcluster.networks import (
     still_statistics,
 )
 
-_NOT_FOR = {"table": ["crop"], "images": ["noise", "noise+vat"]}
 _LAYERS = ("hidden_layer_sizes", "critic_layer_sizes", "discriminator_layer_sizes")
 
 
@@ -250,13 +249,7 @@ class DCCS(DeepClusterer):
 
     def _describe(self, input_shape):
         is_table = len(input_shape) == 1
-        if self._augmentation_kind() in _NOT_FOR["table" if is_table else "images"]:
-            raise self._wrong_kind("augmentation", self.augmentation)
-        if self._augmentation_kind() == "crop" and self.scale in ("standard", "common"):
-            raise ValueError(
-                f"scale={self.scale!r} leaves the range [-1, 1] that brightness and "
-                "contrast need; use 'minmax', or another augmentation."
-            )
+        self._check_views(self._augmentation_kind(), input_shape)
         n_style = min(50, max(2, input_shape[0])) if is_table else 50
         grey = self._auto("grey", self.encoder is None)
         if not is_table:

@@ -37,10 +37,10 @@ class DCN(AutoencoderClusterer):
         Batch norm in the linear layers, and one size for the whole code. Without that
         the code may shrink, which makes distances small and brings no clusters.
     lambda_c : float or "auto", default="auto"
-        Weight :math:`\lambda` of the distances to centres, of samples whose :math:`d`
-        values have variance 1. "auto": 40 for images, 4 for tables, as the authors'
-        release for MNIST and Pendigits (where the reconstruction has weights of .05
-        and .5 instead).
+        Weight :math:`\lambda` of the distances to centres, in a code of variance 1, of
+        the reconstruction of scaled samples. "auto": 40 for images, 4 for tables: the
+        weights .05 and .5 of the reconstruction in the authors' release for MNIST and
+        Pendigits, whose data and code are scaled otherwise.
     batch_size : int, default=256
         Rows of a minibatch; incomplete ones are dropped.
     %(pretraining parameters)s
@@ -75,7 +75,8 @@ class DCN(AutoencoderClusterer):
     50-16-10 of Pendigits. (5) The paper has batch norm in every layer; of the code,
     all columns together are brought to a mean variance of 1, as batch norm of each
     makes noise in what is hardly used as large as the clusters. (6) Budgets are
-    smaller, see above.
+    smaller, see above, and training may end early, see `tol`; batches are larger (128
+    and 20 in the paper).
 
     References
     ----------
@@ -164,6 +165,10 @@ class DCN(AutoencoderClusterer):
             "reconstruction": rec.detach(),
             "distance": distance.detach(),
         }
+
+    def _complete(self, X):
+        super()._complete(X)
+        self._model["centers"].measure(self._embeddings(X))
 
     def _lambda_c(self):
         return self._auto("lambda_c", 4.0 if self._image_shape is None else 40.0)

@@ -72,9 +72,9 @@ class DEPICT(TargetClusterer):
     learning_rate : float, default=1e-4
         Step size of Adam after the pretraining.
     max_epochs : int or "auto", default="auto"
-        Passes over the data after the pretraining, of which a tenth (at least one)
-        teaches the softmax the clusters of k-means. "auto": a budget of 4 steps per
-        row, at least 150, at most 2,000 for tables, 20,000 for images.
+        Passes over the data after the pretraining, and after a tenth as many steps that
+        teach the softmax the clusters of k-means. "auto": a budget of 4 steps per row,
+        at least 150, at most 2,000 for tables, 20,000 for images.
     tol : float, default=0.001
         Stop when at most this share of all labels changed between two updates of the
         target; 0 never stops.
@@ -97,7 +97,9 @@ class DEPICT(TargetClusterer):
     method for small data. The softmax begins there, before it is taught. (3) The
     clean layers are constants for the decoder. (4) Training has fixed lengths, or ends
     when labels stay; the release ends its phases by a validation set and when the
-    assignments change by less than 1e-7. (5) Tables, of which the paper has none, get
+    assignments change by less than 1e-7, refreshes its target once per pass, and
+    pretrains with a step size of 1e-4. The code is as wide as there are clusters in the
+    paper. (5) Tables, of which the paper has none, get
     linear layers and a linear output.
 
     References

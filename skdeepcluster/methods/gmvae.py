@@ -15,7 +15,7 @@ from torch.nn.functional import softplus
 from skdeepcluster.autoencoding import LikelihoodMixin
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.docstrings import documented
-from skdeepcluster.generative import GenerativeMixin, one_hot
+from skdeepcluster.generative import GenerativeMixin, draw_gaussian, one_hot
 from skdeepcluster.losses import categorical_entropy, gaussian_log_likelihood
 from skdeepcluster.networks import CustomEncoder, FlatDecoder, FlatEncoder
 
@@ -86,7 +86,8 @@ class GMVAE(LikelihoodMixin, GenerativeMixin, DeepClusterer):
     network of their own, :math:`q(y|x)`, and no further code :math:`w`; there are no
     "free bits". (2) Variances are exponentials in :math:`q(z|x,y)`, softplus in
     :math:`p(z|y)`. (3) Tables have narrower layers and a Gaussian likelihood. (4) The
-    default budget is a fraction of its 100 passes over MNIST.
+    default budget is a fraction of its 100 passes over MNIST, and training may end
+    early, see `tol`.
 
     Nothing in the bound asks for clusters: where the code alone describes the data, few
     clusters or mixed ones cost little, and runs differ much (three far blobs of 90 rows
@@ -152,8 +153,7 @@ class GMVAE(LikelihoodMixin, GenerativeMixin, DeepClusterer):
         self._store(locals())
 
     def _check_params(self):
-        if self.hidden_layer_sizes != "auto":
-            self._check_layers("hidden_layer_sizes")
+        self._check_layers("hidden_layer_sizes")
         ends = self.temperature
         numbers = len(ends) == 2 and all(isinstance(end, Real) for end in ends)
         if not numbers or not 0 < ends[1] <= ends[0]:
@@ -209,7 +209,7 @@ class GMVAE(LikelihoodMixin, GenerativeMixin, DeepClusterer):
         log_q = net.encoder_(x)[1].log_softmax(1)
         y = self._gumbel_softmax(net, log_q)
         mean, log_variance = self._posterior(x, y)
-        z = mean + (log_variance / 2).exp() * net.randn(*mean.shape)
+        z = draw_gaussian(mean, log_variance, net)
         log_q_z = gaussian_log_likelihood(z, mean, log_variance.exp())
         log_p_z = gaussian_log_likelihood(z, *self._prior(y))
         rec = self._log_likelihood(x, z).mean()

@@ -22,8 +22,6 @@ from skdeepcluster.networks import (
     still_statistics,
 )
 
-_NOT_FOR = {"table": "crop", "images": "noise"}
-
 
 @documented
 class IIC(DeepClusterer):
@@ -215,14 +213,7 @@ class IIC(DeepClusterer):
     # -- networks ---------------------------------------------------------------------
 
     def _describe(self, input_shape):
-        is_table = len(input_shape) == 1
-        if self._augmentation_kind() == _NOT_FOR["table" if is_table else "images"]:
-            raise self._wrong_kind("augmentation", self.augmentation)
-        if self._augmentation_kind() == "crop" and self.scale in ("standard", "common"):
-            raise ValueError(
-                f"scale={self.scale!r} leaves the range [0, 1] that brightness and "
-                "contrast need; use 'minmax', or another augmentation."
-            )
+        self._check_views(self._augmentation_kind(), input_shape)
         if self.encoder is None:
             self._check_sides(input_shape, least=8)
         n_over = self._auto("n_over_clusters", 5 * self.n_clusters)

@@ -6,7 +6,6 @@ It is also the first phase of SIMI-ClusterGAN, which calls the functions of this
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
@@ -71,7 +70,7 @@ class IMSAT(DeepClusterer):
     batch_size : int, default=250
         Rows of a minibatch; incomplete ones are dropped.
     learning_rate : float, default=0.002
-        Step size of Adam (:math:`\beta` = 0.5, 0.999).
+        Step size of Adam.
     max_epochs : int or "auto", default="auto"
         Passes over the data; the paper has 50. "auto": 1,500 steps, fewer below 375
         rows (4 per row, at least 150), and 50 passes where these are more, up to 2,000
@@ -160,8 +159,7 @@ class IMSAT(DeepClusterer):
         self._store(locals())
 
     def _check_params(self):
-        if self.hidden_layer_sizes != "auto":
-            self._check_layers("hidden_layer_sizes")
+        self._check_layers("hidden_layer_sizes")
 
     # -- networks ---------------------------------------------------------------------
 
@@ -188,7 +186,8 @@ class IMSAT(DeepClusterer):
         imsat_normal_(network, generator)
 
     def _optimizers(self):
-        return {"encoder": (imsat_adam(self.learning_rate), ["encoder"])}
+        adam = functools.partial(torch.optim.Adam, lr=self.learning_rate, fused=True)
+        return {"encoder": (adam, ["encoder"])}
 
     # -- training ---------------------------------------------------------------------
 
@@ -248,6 +247,7 @@ def imsat_losses(
     -------
     vat, information : tensor of shape ()
     """
+    logits = P(x)[1]
     # Only the pass of the data itself counts for the running statistics.
     with still_statistics(P):
         moved = virtual_adversarial(
@@ -256,9 +256,9 @@ def imsat_losses(
             radius=radius * distance,
             noise=net.randn(*moved.shape),
             xi=distance,
+            target=logits.detach() if moved is x else None,
         )
         logits_T = P(moved)[1]
-    logits = P(x)[1]
     vat = categorical_kl(logits.detach(), logits_T)
     return vat, information_maximisation(logits, marginal_weight)
 
@@ -267,11 +267,6 @@ def imsat_affine(x: torch.Tensor, net: Net) -> torch.Tensor:
     """Turn, shrink and shear images at random."""
     shear = (0.3, 0.3)
     return augment.random_affine(x, net, degrees=10, scale=(0.3, 1), shear=shear)
-
-
-def imsat_adam(rate: float) -> Callable:
-    """Return the paper's optimizer."""
-    return functools.partial(torch.optim.Adam, lr=rate, betas=(0.5, 0.999), fused=True)
 
 
 def imsat_budget(estimator: DeepClusterer, net: Net) -> int:

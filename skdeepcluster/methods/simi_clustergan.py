@@ -19,7 +19,6 @@ from skdeepcluster.generative import one_hot
 from skdeepcluster.losses import entropy_bound
 from skdeepcluster.methods.clustergan import ClusterGAN
 from skdeepcluster.methods.imsat import (
-    imsat_adam,
     imsat_affine,
     imsat_budget,
     imsat_losses,
@@ -287,8 +286,7 @@ class SIMIClusterGAN(ClusterGAN):
 
     def _check_params(self):
         super()._check_params()
-        if self.prior_layer_sizes != "auto":
-            self._check_layers("prior_layer_sizes")
+        self._check_layers("prior_layer_sizes")
 
     @with_callbacks
     def fit(self, X, y=None, prior_features=None):
@@ -373,10 +371,13 @@ or (n_samples, height, width, channels)
         (imsat_normal_ if name == "prior" else normal_)(network, generator)
 
     def _optimizers(self):
-        return {
-            **super()._optimizers(),
-            "prior": (imsat_adam(self.prior_learning_rate), ["prior"]),
-        }
+        adam = functools.partial(
+            torch.optim.Adam,
+            lr=self.prior_learning_rate,
+            betas=(0.5, 0.999),
+            fused=True,
+        )
+        return {**super()._optimizers(), "prior": (adam, ["prior"])}
 
     # -- training ---------------------------------------------------------------------
 

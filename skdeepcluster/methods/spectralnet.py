@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from numbers import Integral
 
 import numpy as np
@@ -113,7 +114,8 @@ class SpectralNet(AutoencoderClusterer):
     learning_rate : float, default=1e-3
         Step size of Adam in the spectral phase.
     max_epochs : int or "auto", default="auto"
-        Passes over the data in the spectral phase; a step takes two minibatches.
+        Passes over the data in the spectral phase; a step takes two minibatches (at
+        least one step a pass).
         "auto": a budget of 4 steps per row, at least 500, at most 2,000 for tables,
         20,000 for images.
     tol : float, default=0.01
@@ -227,8 +229,7 @@ class SpectralNet(AutoencoderClusterer):
 
     def _check_params(self):
         super()._check_params()
-        if not isinstance(self.hidden_layer_sizes, str):
-            self._check_layers("hidden_layer_sizes")
+        self._check_layers("hidden_layer_sizes")
         if self.batch_size < self.n_clusters:
             raise ValueError(
                 f"batch_size={self.batch_size} should be >= n_clusters="
@@ -381,6 +382,16 @@ class SpectralNet(AutoencoderClusterer):
             self._auto("n_neighbors", 10 if is_table else 3),
             self._auto("scale_neighbor", 5 if is_table else 2),
         )
+
+    def _init_score(self, X):
+        """How good a fit is among fits of the same data; higher is better.
+
+        It is the mutual information between rows and clusters, see `score`; minus
+        infinity where training ended before the spectral phase, or failed.
+        """
+        if math.isinf(self._late_mean("loss", "spectral")):
+            return -math.inf
+        return super()._init_score(X)
 
     def _not_converged(self, net):
         reason = super()._not_converged(net)

@@ -11,6 +11,11 @@ from sklearn.mixture import GaussianMixture
 from torch import nn
 
 
+def _variance_around(kmeans: KMeans, codes: np.ndarray) -> float:
+    """Mean variance of a value of a code around the nearest centre."""
+    return max(kmeans.inertia_ / codes.size, 1e-12)
+
+
 class Placed(nn.Module):
     """Base of what begins without a place in the code.
 
@@ -75,7 +80,7 @@ class Centers(_AtPoints):
     def fit(self, codes: np.ndarray) -> KMeans:
         """Place the centres by k-means of these codes, which is returned."""
         kmeans = super().fit(codes)
-        self.variance.fill_(max(kmeans.inertia_ / codes.size, 1e-12))
+        self.variance.fill_(_variance_around(kmeans, codes))
         return kmeans
 
     def forward(self, embedding):
@@ -184,6 +189,13 @@ class RunningCenters(Centers):
         return super().fit(codes)
 
     @torch.no_grad()
+    def measure(self, codes: np.ndarray) -> None:
+        """Take the variance of these codes around the centres, where they are now."""
+        nearest = self.squares(torch.from_numpy(codes).to(self.centers.device))
+        variance = nearest.min(1).values.mean() / codes.shape[1]
+        self.variance.copy_(variance.clamp(min=1e-12))
+
+    @torch.no_grad()
     def nearest(self, embedding: torch.Tensor) -> torch.Tensor:
         """Return the nearest centre of each row, one-hot."""
         all_centers = torch.arange(len(self.centers), device=embedding.device)
@@ -224,7 +236,8 @@ class LinearAssignment(_AtPoints):
     def fit(self, codes: np.ndarray) -> KMeans:
         """Place the centres by k-means of these codes, which is returned."""
         kmeans = super().fit(codes)
-        variance = max(kmeans.inertia_ / codes.size, 1e-12)
+        # Codes that are few points would make weights that nothing can change again.
+        variance = max(_variance_around(kmeans, codes), 1e-2 * codes.var())
         self.linear.weight.copy_(self.centers / variance)
         self.linear.bias.copy_(-self.centers.square().sum(1) / (2 * variance))
         return kmeans

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from skdeepcluster.networks.scaling import CodeScaling
+
 
 class CustomEncoder(nn.Module):
     """Any module that turns a batch into features, and a linear head on top.
@@ -126,13 +128,9 @@ class FrozenEncoder(CustomTrunk):
         Width of the features.
     """
 
-    shift: torch.Tensor
-    factor: torch.Tensor
-
     def __init__(self, encoder: nn.Module | Callable, input_shape: tuple[int, ...]):
         super().__init__(encoder, input_shape)
-        self.register_buffer("shift", torch.zeros(self.n_features))
-        self.register_buffer("factor", torch.ones(()))
+        self.scaled = CodeScaling(self.n_features)
         self.requires_grad_(False)
         self.eval()
 
@@ -143,11 +141,8 @@ class FrozenEncoder(CustomTrunk):
     @torch.no_grad()
     def standardise(self, x: torch.Tensor) -> None:
         """Learn shift and factor from some rows."""
-        m = self(x)
-        std = m.var(0, correction=0).mean().sqrt()
-        self.shift.copy_(m.mean(0))
-        self.factor.copy_(torch.where(std > 0, 1 / std, 1.0))
+        self.scaled.fit(self(x))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Features of shape (n, n_features)."""
-        return (self(x) - self.shift) * self.factor
+        return self.scaled(self(x))
