@@ -14,13 +14,12 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from skorch.callbacks import Callback
 from torch import nn
-from torch.nn.functional import mse_loss
+from torch.nn.functional import kl_div, mse_loss
 
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.generative import draw_gaussian
 from skdeepcluster.losses import (
     bernoulli_log_likelihood,
-    categorical_kl,
     gaussian_log_likelihood,
     sharpened,
 )
@@ -265,11 +264,8 @@ class TargetClusterer(AutoencoderClusterer):
 
     def _divergence(self, net, z, target):
         """KL(P || Q) of the batch drawn last, whose code is z (eq. 2)."""
-        p = net.batches.of_batch(target)
-        logits = net.centers_(z)
-        # Rows that are nearly sure have logarithms of zero in P.
-        log_p = p.clamp(min=torch.finfo(p.dtype).tiny).log()
-        return categorical_kl(log_p, logits)
+        log_q = net.centers_(z).log_softmax(1)
+        return kl_div(log_q, net.batches.of_batch(target), reduction="batchmean")
 
     def _assign_all(self, net) -> torch.Tensor:
         """Assignments q of all rows."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from scipy.special import softmax
+from scipy.special import softmax, xlogy
 from scipy.stats import t as student
 from sklearn.base import clone
 from sklearn.cluster import KMeans
@@ -71,6 +71,28 @@ def test_assignments_are_by_students_distribution(alpha):
     q /= q.sum(1, keepdims=True)
     got = C(torch.from_numpy(z.astype(np.float32))).softmax(1)
     np.testing.assert_allclose(got.detach().numpy(), q, rtol=1e-5)
+
+
+@with_targets
+def test_the_divergence_equals_its_equation(model, table):
+    """Also where the target is sure."""
+    net, phases = started(model, table)
+    codes = []
+    net.centers_.register_forward_hook(lambda _, args, out: codes.append(args[0]))
+    centers = net.centers_.centers.detach().double().numpy()
+    target = torch.rand(len(table), 3).softmax(1)
+    target[::2] = torch.tensor([0.0, 1.0, 0.0])
+    losses = {k: v.item() for k, v in phases[-1][0].func(net, target).items()}
+    z = codes[-1].detach().double().numpy()
+    q = 1 / (1 + ((z[:, None] - centers) ** 2).sum(2))
+    q /= q.sum(1, keepdims=True)
+    p = net.batches.of_batch(target).double().numpy()
+    expected = np.sum(xlogy(p, p) - p * np.log(q), axis=1).mean()
+    got = losses.get("divergence", losses["loss"])  # IDEC has the reconstruction too
+    assert got == pytest.approx(expected, rel=1e-4)
+    if "reconstruction" in losses:
+        total = losses["reconstruction"] + model.gamma * expected
+        assert losses["loss"] == pytest.approx(total, rel=1e-4)
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
