@@ -125,6 +125,8 @@ def test_what_precision_stands_for():
 @with_all
 def test_compiled_networks_train_alike(model, table):
     """Traced as for any compiler, then run as they are: seconds instead of minutes."""
+    # Of a kind of network torch traces eight at most in one process.
+    torch.compiler.reset()
     params = model.get_params()
     plain = type(model)(**params).fit(table)
     traced = []

@@ -34,6 +34,7 @@ class UnitSpread(nn.Module):
 
     def forward(self, x):
         """Return x, shape (n, n_features), in a size that is always the same."""
+        x = x.float()  # also amid passes in bf16
         mean, variance = self.mean, self.variance
         if self.training:
             mean = x.mean(0)
