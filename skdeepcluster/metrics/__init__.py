@@ -6,6 +6,7 @@ from skdeepcluster.metrics.internal import (
     internal_scores,
     uniformity_index,
 )
+from skdeepcluster.metrics.profile import explain_clusters
 from skdeepcluster.metrics.scorers import (
     InternalScorer,
     StabilityScorer,
@@ -30,6 +31,7 @@ __all__ = [
     "stability_scorer",
     "cluster_information",
     "clustering_accuracy",
+    "explain_clusters",
     "external_scores",
     "internal_scores",
     "uniformity_index",

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 
 from skdeepcluster.metrics import external_scores, get_scorer
+from skdeepcluster.metrics.frames import pandas_for
 from skdeepcluster.metrics.scorers import labels_of
 
 _COLUMNS = {"rank", "n_clusters", "seconds", "estimator", "ACC", "NMI", "ARI"}
@@ -71,12 +72,7 @@ def compare(
     >>> table.index.tolist()
     ['KMeans', 'GaussianMixture']
     """
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError(
-            "compare gives a pandas.DataFrame: pip install 'skdeepcluster[table]'"
-        ) from error
+    pd = pandas_for("compare")
     if isinstance(scoring, str):
         scoring = [scoring]
     if not isinstance(scoring, Mapping):
