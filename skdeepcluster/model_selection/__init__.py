@@ -1,6 +1,7 @@
 """Choosing without labels."""
 
 from skdeepcluster.model_selection.compare import compare
+from skdeepcluster.model_selection.number import estimate_n_clusters
 from skdeepcluster.model_selection.splits import FullData
 
-__all__ = ["FullData", "compare"]
+__all__ = ["FullData", "compare", "estimate_n_clusters"]

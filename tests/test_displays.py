@@ -1,0 +1,89 @@
+"""Displays: what they draw, and on whose axes."""
+
+import numpy as np
+import pytest
+from sklearn.cluster import DBSCAN, KMeans
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skdeepcluster import IDEC
+from skdeepcluster.model_selection import estimate_n_clusters
+from skdeepcluster.plotting import NumberOfClustersDisplay, TrainingCurvesDisplay
+from tests.conftest import quick
+
+pytest.importorskip("pandas")
+figures = pytest.importorskip("matplotlib.figure")
+
+
+@pytest.fixture(scope="module")
+def four():
+    return make_blobs(200, centers=4, cluster_std=0.4, random_state=3)[0]
+
+
+def test_the_number_of_clusters_is_found_and_drawn(four):
+    table = estimate_n_clusters(KMeans(n_init=3, random_state=0), four, [2, 6, 4, 3])
+    assert table.index.tolist() == [2, 6, 4, 3] and table["rank"].idxmin() == 4
+    assert table["n_clusters"].tolist() == [2, 6, 4, 3]
+    display = NumberOfClustersDisplay.from_predictions(table)
+    assert display.n_clusters_ == 4
+    titles = [axes.get_title() for axes in display.axes_]
+    assert titles == ["silhouette", "calinski_harabasz", "davies_bouldin"]
+    line = display.axes_[0].lines[0]
+    assert line.get_xdata().tolist() == [2, 6, 4, 3]
+    assert line.get_ydata().tolist() == table["silhouette"].tolist()
+
+
+def test_of_a_pipeline_the_last_steps_number_is_set(four):
+    model = make_pipeline(StandardScaler(), quick("ae_kmeans"))
+    axes = figures.Figure().subplots(1, 2)
+    display = NumberOfClustersDisplay.from_estimator(
+        model, four, [2, 4], ax=axes, scoring=["silhouette", "own"]
+    )
+    assert display.axes_.tolist() == axes.tolist()
+    found = display.table["estimator"].loc[4][-1]
+    assert found.n_clusters == 4 and model[-1].n_clusters == 3
+
+
+@pytest.mark.parametrize("numbers", [[], [1, 2], [2, 2], [2.5], [True, 2]])
+def test_numbers_are_checked(numbers, four):
+    with pytest.raises(ValueError, match="different integers from 2 on"):
+        estimate_n_clusters(KMeans(), four, numbers)
+
+
+def test_an_estimator_without_a_number(four):
+    with pytest.raises(ValueError, match="DBSCAN has no parameter 'n_clusters'"):
+        estimate_n_clusters(DBSCAN(), four)
+
+
+def test_training_curves_have_a_panel_per_phase(blobs):
+    model = quick("idec").fit(blobs)
+    display = TrainingCurvesDisplay.from_estimator(model)
+    history = model.history_
+    assert [axes.get_title() for axes in display.axes_] == ["pretraining", "clustering"]
+    for axes in display.axes_:
+        inside = history["phase"] == axes.get_title()
+        for line in axes.lines:
+            np.testing.assert_array_equal(line.get_xdata(), history["step"][inside])
+            values = history[line.get_label()][inside]
+            np.testing.assert_array_equal(line.get_ydata(), values)
+    labels = [[line.get_label() for line in axes.lines] for axes in display.axes_]
+    assert labels == [["loss"], ["loss", "reconstruction", "divergence"]]
+    colours = {line.get_color() for line in display.axes_[1].lines}
+    assert len(colours) == 3
+    axes = figures.Figure().subplots(1, 2)
+    some = TrainingCurvesDisplay(history).plot(ax=axes, names=["loss"])
+    assert [len(one.lines) for one in axes] == [1, 1] and some.figure_ is axes[0].figure
+
+
+def test_training_curves_of_nothing(blobs):
+    with pytest.raises(NotFittedError):
+        TrainingCurvesDisplay.from_estimator(IDEC(3))
+    with pytest.raises(ValueError, match="nothing has been trained"):
+        TrainingCurvesDisplay({}).plot()
+    history = quick("idec").fit(blobs).history_
+    with pytest.raises(ValueError, match="no \\['wasserstein'\\]"):
+        TrainingCurvesDisplay(history).plot(names=["wasserstein"])
+    with pytest.raises(ValueError, match="ax holds 1 axes, 2 are needed"):
+        TrainingCurvesDisplay(history).plot(ax=figures.Figure().subplots())
