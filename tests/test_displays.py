@@ -5,12 +5,21 @@ import pytest
 from sklearn.cluster import DBSCAN, KMeans
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import silhouette_samples
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdeepcluster import IDEC
+from skdeepcluster.metrics.scorers import reference_of
 from skdeepcluster.model_selection import estimate_n_clusters
-from skdeepcluster.plotting import NumberOfClustersDisplay, TrainingCurvesDisplay
+from skdeepcluster.plotting import (
+    ClusterConfusionDisplay,
+    ClusterSizesDisplay,
+    NumberOfClustersDisplay,
+    SamplesDisplay,
+    SilhouetteDisplay,
+    TrainingCurvesDisplay,
+)
 from tests.conftest import quick
 
 pytest.importorskip("pandas")
@@ -87,3 +96,54 @@ def test_training_curves_of_nothing(blobs):
         TrainingCurvesDisplay(history).plot(names=["wasserstein"])
     with pytest.raises(ValueError, match="ax holds 1 axes, 2 are needed"):
         TrainingCurvesDisplay(history).plot(ax=figures.Figure().subplots())
+
+
+def test_silhouettes_are_scikit_learns_in_the_reference_space(four):
+    model = KMeans(4, n_init=3, random_state=0).fit(four)
+    display = SilhouetteDisplay.from_estimator(model, four)
+    scaled = StandardScaler().fit_transform(four)
+    reference = silhouette_samples(reference_of(four, np.arange(200)), model.labels_)
+    np.testing.assert_array_equal(display.values, reference)
+    assert abs(silhouette_samples(scaled, model.labels_) - reference).max() < 0.1
+    assert len(display.ax_.collections) == 4
+    few = SilhouetteDisplay.from_predictions(four, model.labels_, sample_size=50)
+    assert len(few.values) == 50
+    with pytest.raises(ValueError, match="All rows are in one cluster"):
+        SilhouetteDisplay.from_predictions(four, np.zeros(200, int))
+
+
+def test_sizes_and_confidence(blobs):
+    model = quick("vade").fit(blobs)
+    display = ClusterSizesDisplay.from_estimator(model, blobs)
+    proba = model.predict_proba(blobs)
+    assert display.sizes.tolist() == np.bincount(model.labels_).tolist()
+    for cluster, confidence in enumerate(display.confidence):
+        own = proba[model.labels_ == cluster, cluster]
+        assert confidence == pytest.approx(own.mean(), rel=1e-5)
+    assert len(display.ax_.patches) == 2 * model.n_clusters_
+    plain = ClusterSizesDisplay.from_estimator(KMeans(3).fit(blobs), blobs)
+    assert plain.confidence is None and plain.sizes.sum() == 90
+
+
+def test_confusion_has_matched_clusters_on_its_diagonal():
+    y = ["cat", "cat", "dog", "dog", "eel", "eel"]
+    display = ClusterConfusionDisplay.from_predictions(y, [9, 9, 1, 4, 0, 4])
+    assert display.classes.tolist() == ["cat", "dog", "eel"]
+    assert display.clusters[0] == 9 and len(display.clusters) == 4
+    assert display.matrix.trace() == 4 and display.matrix.sum() == 6
+    texts = [text.get_text() for text in display.ax_.texts]
+    assert texts == [str(n) for n in display.matrix.ravel()]
+
+
+@pytest.mark.parametrize("data", ["table", "images"])
+def test_samples_are_drawn_by_cluster(data, request):
+    X = request.getfixturevalue(data)
+    model = quick("vade").fit(X)
+    display = SamplesDisplay.from_estimator(model, 4, random_state=0)
+    for cluster in range(model.n_clusters_):
+        expected = model.sample(4, cluster, random_state=0)[0]
+        np.testing.assert_array_equal(display.samples[cluster], expected)
+    drawn = [len(axes.images) + len(axes.lines) for axes in display.axes_]
+    assert drawn == [4 if data == "table" else 1] * model.n_clusters_
+    with pytest.raises(ValueError, match="DEC generates no samples"):
+        SamplesDisplay.from_estimator(quick("dec").fit(X))

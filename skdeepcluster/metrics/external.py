@@ -50,8 +50,12 @@ def clustering_accuracy(labels_true, labels_pred) -> float:
     if len(labels_true) == 0:
         raise ValueError("clustering_accuracy needs at least one sample.")
     table = contingency_matrix(labels_true, labels_pred)
-    matched = linear_sum_assignment(table, maximize=True)
-    return float(table[matched].sum() / np.sum(table))
+    return float(table[matching(table)].sum() / np.sum(table))
+
+
+def matching(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Best one-to-one matching of a table's rows (classes) to columns (clusters)."""
+    return linear_sum_assignment(table, maximize=True)
 
 
 def external_scores(labels_true, labels_pred) -> dict[str, float]:

@@ -165,6 +165,11 @@ def _reference_space(X: np.ndarray, n_components: int = 50) -> np.ndarray:
     return PCA(min(n_components, len(X)), random_state=0).fit_transform(scaled)
 
 
+def reference_of(X, rows: np.ndarray) -> np.ndarray:
+    """Some rows of X in the space that is the same for every estimator."""
+    return _reference_space(_array(_safe_indexing(_indexable(X), rows)))
+
+
 class StabilityScorer:
     r"""How well clusters survive another draw of the data and of the seed.
 

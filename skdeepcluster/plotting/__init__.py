@@ -5,5 +5,19 @@ from skdeepcluster.plotting.displays import (
     NumberOfClustersDisplay,
     TrainingCurvesDisplay,
 )
+from skdeepcluster.plotting.found import (
+    ClusterConfusionDisplay,
+    ClusterSizesDisplay,
+    SamplesDisplay,
+    SilhouetteDisplay,
+)
 
-__all__ = ["NumberOfClustersDisplay", "TrainingCurvesDisplay", "plot_clusters"]
+__all__ = [
+    "ClusterConfusionDisplay",
+    "ClusterSizesDisplay",
+    "NumberOfClustersDisplay",
+    "SamplesDisplay",
+    "SilhouetteDisplay",
+    "TrainingCurvesDisplay",
+    "plot_clusters",
+]

@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 
 # Okabe and Ito's palette, told apart by colour-blind readers too. Beyond eight
 # clusters colours repeat with another marker; each cluster's number stands beside it.
-_COLOURS = "#0072B2 #E69F00 #009E73 #CC79A7 #56B4E9 #D55E00 #F0E442 #000000".split()
+COLOURS = "#0072B2 #E69F00 #009E73 #CC79A7 #56B4E9 #D55E00 #F0E442 #000000".split()
 _MARKERS = "o^sDvP*X"
 
 
@@ -57,7 +57,7 @@ def plot_clusters(estimator, X, *, n_members=8, max_points=3_000, image_shape=No
             _images(row, pixels, image_shape)
         else:
             z = (flat[typical] - mean) / np.where(std > 0, std, 1)
-            row[0].plot(z.T, color=_COLOURS[cluster % 8], alpha=0.5, linewidth=1)
+            row[0].plot(z.T, color=COLOURS[cluster % 8], alpha=0.5, linewidth=1)
             row[0].axhline(0, color="grey", linewidth=0.5, zorder=0)
             row[0].set(xticks=[], yticks=[])
     if not image_shape and flat.shape[1] <= 30:
@@ -81,7 +81,7 @@ def _scatter(figure, estimator, X, labels, k, max_points):
             *points.T,
             s=9,
             alpha=0.6,
-            color=_COLOURS[cluster % 8],
+            color=COLOURS[cluster % 8],
             marker=_MARKERS[cluster // 8 % 8],
             linewidths=0,
         )

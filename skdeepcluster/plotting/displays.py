@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skdeepcluster.model_selection import estimate_n_clusters
-from skdeepcluster.plotting.clusters import _COLOURS
+from skdeepcluster.plotting.clusters import COLOURS
 
 # Quantities of a history that are no losses.
 _NO_LOSS = {"step", "epoch", "phase", "dur", "changed", "clusters"}
@@ -79,7 +79,7 @@ class TrainingCurvesDisplay:
         unknown = sorted(set(names or ()) - set(self.history))
         if unknown:
             raise ValueError(f"The history has no {unknown}; it has {[*self.history]}.")
-        self.axes_ = _axes(ax, len(phases))
+        self.axes_ = axes_of(ax, len(phases))
         self.figure_ = self.axes_[0].figure
         steps = np.asarray(self.history["step"])
         for axes, phase in zip(self.axes_, phases, strict=True):
@@ -87,8 +87,8 @@ class TrainingCurvesDisplay:
             for name in names or self._losses(inside):
                 values = np.asarray(self.history[name])[inside]
                 i = len(axes.lines)
-                style = ("-", "--", ":")[i // len(_COLOURS) % 3]
-                colour = _COLOURS[i % len(_COLOURS)]
+                style = ("-", "--", ":")[i // len(COLOURS) % 3]
+                colour = COLOURS[i % len(COLOURS)]
                 axes.plot(steps[inside], values, style, color=colour, label=name)
             axes.set(xlabel="step", title=str(phase))
             axes.legend(frameon=False, fontsize="small")
@@ -173,12 +173,12 @@ class NumberOfClustersDisplay:
         others = {"rank", "n_clusters", "seconds", "estimator"}
         scores = [name for name in self.table if name not in others]
         self.n_clusters_ = int(self.table["rank"].idxmin())
-        self.axes_ = _axes(ax, len(scores))
+        self.axes_ = axes_of(ax, len(scores))
         self.figure_ = self.axes_[0].figure
         for axes, name in zip(self.axes_, scores, strict=True):
-            axes.plot(self.table.index, self.table[name], "o-", color=_COLOURS[0])
+            axes.plot(self.table.index, self.table[name], "o-", color=COLOURS[0])
             axes.axvline(
-                self.n_clusters_, color=_COLOURS[1], linestyle="--", label="lowest rank"
+                self.n_clusters_, color=COLOURS[1], linestyle="--", label="lowest rank"
             )
             axes.set(xlabel="number of clusters", title=name)
             axes.xaxis.get_major_locator().set_params(integer=True)
@@ -187,13 +187,17 @@ class NumberOfClustersDisplay:
         return self
 
 
-def _axes(ax, n: int) -> np.ndarray:
-    """Return `n` axes: those given, or of a new figure."""
+def axes_of(ax, n: int, height: float = 3.2, vertical: bool = False) -> np.ndarray:
+    """Return `n` axes: those given, or of a new figure, beside or below each other."""
     if ax is None:
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(4 * n, 3.2), layout="constrained")
-        return figure.subplots(1, n, squeeze=False)[0]
+        if vertical:
+            size, shape = (6, max(height, 0.7 * n)), (n, 1)
+        else:
+            size, shape = (4 * n, max(height, 3.2)), (1, n)
+        figure = Figure(figsize=size, layout="constrained")
+        return figure.subplots(*shape, squeeze=False).ravel()
     given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
     if len(given) < n:
         raise ValueError(f"ax holds {len(given)} axes, {n} are needed.")

@@ -1,0 +1,327 @@
+"""Displays of the clusters that were found."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.metrics import silhouette_samples
+from sklearn.metrics.cluster import contingency_matrix
+from sklearn.utils.validation import check_is_fitted
+
+from skdeepcluster.metrics.external import matching
+from skdeepcluster.metrics.scorers import labels_of, reference_of
+from skdeepcluster.plotting.displays import COLOURS, axes_of
+
+
+class SilhouetteDisplay:
+    """Silhouette coefficient of each row, cluster by cluster.
+
+    A row's coefficient is near 1 where its own cluster is much nearer than the next,
+    below 0 where the next one is nearer.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples,)
+        Coefficients.
+    labels : ndarray of shape (n_samples,)
+        Clusters.
+
+    Attributes
+    ----------
+    ax_ : matplotlib axes
+    figure_ : matplotlib figure
+
+    Examples
+    --------
+    >>> from sklearn.cluster import KMeans
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeepcluster.plotting import SilhouetteDisplay
+    >>> X = load_iris().data
+    >>> model = KMeans(3, random_state=0).fit(X)
+    >>> display = SilhouetteDisplay.from_estimator(model, X)
+    >>> display.values.shape
+    (150,)
+    """
+
+    def __init__(self, values, labels):
+        self.values = values
+        self.labels = labels
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, ax=None, sample_size=2_000):
+        """Draw the clusters that a fitted estimator predicts.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+        X : array-like, shaped as in fit
+        ax : matplotlib axes, default=None
+        sample_size : int, default=2000
+            Rows that are looked at, evenly spaced: their distances are as many as
+            squares. They are measured in the reference space of the scorers.
+        """
+        check_is_fitted(estimator)
+        return cls.from_predictions(
+            X, labels_of(estimator, X), ax=ax, sample_size=sample_size
+        )
+
+    @classmethod
+    def from_predictions(cls, X, labels, *, ax=None, sample_size=2_000):
+        """Draw given clusters.
+
+        Raises
+        ------
+        ValueError
+            If all rows are in one cluster.
+        """
+        labels = np.asarray(labels)
+        rows = np.unique(np.linspace(0, len(labels) - 1, sample_size).astype(int))
+        if len(np.unique(labels[rows])) < 2:
+            raise ValueError("All rows are in one cluster: there is no next one.")
+        values = silhouette_samples(reference_of(X, rows), labels[rows])
+        return cls(values, labels[rows]).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw one horizontal bar per row, the highest of each cluster at its top.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, default=None
+            By default of a new figure.
+
+        Returns
+        -------
+        self : SilhouetteDisplay
+        """
+        (self.ax_,) = axes_of(ax, 1)
+        self.figure_ = self.ax_.figure
+        start = 0
+        for i, cluster in enumerate(np.unique(self.labels)):
+            values = np.sort(self.values[self.labels == cluster])
+            at = np.arange(start, start + len(values))
+            self.ax_.fill_betweenx(at, 0, values, color=COLOURS[i % len(COLOURS)])
+            self.ax_.text(-0.02, at.mean(), str(cluster), ha="right", va="center")
+            start += len(values) + max(1, len(self.values) // 50)
+        mean = self.values.mean()
+        label = f"mean {mean:.2f}"
+        self.ax_.axvline(mean, color="black", linestyle="--", label=label)
+        self.ax_.set(xlabel="silhouette coefficient", ylabel="cluster", yticks=[])
+        self.ax_.legend(frameon=False, fontsize="small")
+        return self
+
+
+class ClusterSizesDisplay:
+    """How many rows each cluster has, and how sure they are.
+
+    Parameters
+    ----------
+    sizes : ndarray of shape (n_clusters,)
+    confidence : ndarray of shape (n_clusters,) or None
+        Mean probability of the rows' own cluster; None where there are none.
+
+    Attributes
+    ----------
+    ax_ : matplotlib axes
+    figure_ : matplotlib figure
+
+    Examples
+    --------
+    >>> from skdeepcluster.plotting import ClusterSizesDisplay
+    >>> display = ClusterSizesDisplay.from_predictions([0, 1, 1, 2])
+    >>> display.sizes.tolist()
+    [1, 2, 1]
+    """
+
+    def __init__(self, sizes, confidence=None):
+        self.sizes = sizes
+        self.confidence = confidence
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, ax=None):
+        """Draw the clusters that a fitted estimator predicts, with probabilities."""
+        check_is_fitted(estimator)
+        if not hasattr(estimator, "predict_proba"):
+            return cls.from_predictions(labels_of(estimator, X), ax=ax)
+        return cls.from_predictions(estimator.predict_proba(X), ax=ax)
+
+    @classmethod
+    def from_predictions(cls, predicted, *, ax=None):
+        """Draw labels (n_samples,) or probabilities (n_samples, n_clusters)."""
+        predicted = np.asarray(predicted)
+        if predicted.ndim == 1:
+            return cls(np.unique(predicted, return_counts=True)[1]).plot(ax=ax)
+        sizes = np.bincount(predicted.argmax(1), minlength=predicted.shape[1])
+        sums = np.bincount(predicted.argmax(1), predicted.max(1), len(sizes))
+        return cls(sizes, sums / np.maximum(sizes, 1)).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw a bar per cluster; in it, the part that its confidence is of it.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, default=None
+            By default of a new figure.
+
+        Returns
+        -------
+        self : ClusterSizesDisplay
+        """
+        (self.ax_,) = axes_of(ax, 1)
+        self.figure_ = self.ax_.figure
+        clusters = np.arange(len(self.sizes))
+        self.ax_.bar(clusters, self.sizes, color=COLOURS[4], label="rows")
+        if self.confidence is not None:
+            sure = self.sizes * self.confidence
+            self.ax_.bar(clusters, sure, 0.5, color=COLOURS[0], label="sum of p")
+            self.ax_.legend(frameon=False, fontsize="small")
+        self.ax_.set(xlabel="cluster", ylabel="rows", xticks=clusters)
+        return self
+
+
+class ClusterConfusionDisplay:
+    """Known classes against clusters, which are put in the order of their classes.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n_classes, n_clusters)
+        Rows of each class in each cluster.
+    classes, clusters : ndarray
+        Their names.
+
+    Attributes
+    ----------
+    ax_ : matplotlib axes
+    figure_ : matplotlib figure
+
+    Examples
+    --------
+    >>> from skdeepcluster.plotting import ClusterConfusionDisplay
+    >>> display = ClusterConfusionDisplay.from_predictions("aabb", [1, 1, 0, 1])
+    >>> display.matrix.tolist(), display.clusters.tolist()
+    ([[2, 0], [1, 1]], [1, 0])
+    """
+
+    def __init__(self, matrix, classes, clusters):
+        self.matrix = matrix
+        self.classes = classes
+        self.clusters = clusters
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, ax=None):
+        """Draw the clusters that a fitted estimator predicts against classes y."""
+        check_is_fitted(estimator)
+        return cls.from_predictions(y, labels_of(estimator, X), ax=ax)
+
+    @classmethod
+    def from_predictions(cls, y, labels, *, ax=None):
+        """Draw given clusters against classes y."""
+        y, labels = (np.asarray(list(values)) for values in (y, labels))
+        matrix = contingency_matrix(y, labels)
+        classes, clusters = np.unique(y), np.unique(labels)
+        matched = dict(zip(*matching(matrix)[::-1], strict=True))
+        order = sorted(range(len(clusters)), key=lambda j: matched.get(j, len(classes)))
+        return cls(matrix[:, order], classes, clusters[order]).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw the matrix, with its numbers.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, default=None
+            By default of a new figure.
+
+        Returns
+        -------
+        self : ClusterConfusionDisplay
+        """
+        (self.ax_,) = axes_of(ax, 1, (1 + 0.45 * len(self.clusters)))
+        self.figure_ = self.ax_.figure
+        self.ax_.imshow(self.matrix, cmap="Blues", aspect="auto")
+        half = self.matrix.max() / 2
+        for (i, j), n in np.ndenumerate(self.matrix):
+            colour = "white" if n > half else "black"
+            self.ax_.text(j, i, n, ha="center", va="center", color=colour, fontsize=7)
+        self.ax_.set_xticks(range(len(self.clusters)), self.clusters)
+        self.ax_.set_yticks(range(len(self.classes)), self.classes)
+        self.ax_.set(xlabel="cluster", ylabel="class")
+        return self
+
+
+class SamplesDisplay:
+    """Generated rows of each cluster, for methods that generate.
+
+    Parameters
+    ----------
+    samples : ndarray of shape (n_clusters, n_samples, ...)
+        Images (height, width[, channels]), or rows of a table.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib axes, one per cluster
+    figure_ : matplotlib figure
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skdeepcluster import VaDE
+    >>> from skdeepcluster.plotting import SamplesDisplay
+    >>> X = load_wine().data
+    >>> params = {"pretrain_max_epochs": 9, "max_epochs": 9, "random_state": 0}
+    >>> model = VaDE(3, hidden_layer_sizes=(16,), n_latent=2, **params).fit(X)
+    >>> SamplesDisplay.from_estimator(model, 5).samples.shape
+    (3, 5, 13)
+    """
+
+    def __init__(self, samples):
+        self.samples = samples
+
+    @classmethod
+    def from_estimator(cls, estimator, n_samples=8, *, ax=None, random_state=None):
+        """Draw as many samples of each cluster of a fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the estimator generates nothing.
+        """
+        check_is_fitted(estimator)
+        if not hasattr(estimator, "sample"):
+            raise ValueError(f"{type(estimator).__name__} generates no samples.")
+        samples = [
+            estimator.sample(n_samples, cluster, random_state)[0]
+            for cluster in range(estimator.n_clusters_)
+        ]
+        return cls(np.stack(samples)).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw one row of pictures, or one set of profiles, per cluster.
+
+        Parameters
+        ----------
+        ax : array of matplotlib axes, default=None
+            One per cluster; by default of a new figure.
+
+        Returns
+        -------
+        self : SamplesDisplay
+        """
+        k, n = self.samples.shape[:2]
+        self.axes_ = axes_of(ax, k, 4.0, vertical=True)
+        self.figure_ = self.axes_[0].figure
+        images = self.samples.ndim > 3
+        low, high = self.samples.min(), self.samples.max()
+        for cluster, (axes, rows) in enumerate(
+            zip(self.axes_, self.samples, strict=True)
+        ):
+            if images:
+                strip = np.concatenate(list(rows), axis=1)
+                strip = (strip - low) / ((high - low) or 1)
+                grey = strip.ndim == 2 or strip.shape[2] != 3
+                strip = strip.reshape(*strip.shape[:2], -1).mean(2) if grey else strip
+                axes.imshow(strip, cmap="gray", vmin=0, vmax=1)
+            else:
+                colour = COLOURS[cluster % len(COLOURS)]
+                axes.plot(rows.T, color=colour, alpha=0.6, linewidth=1)
+            axes.set(xticks=[], yticks=[])
+            axes.set_ylabel(str(cluster), rotation=0, ha="right", va="center")
+        self.figure_.suptitle(f"{n} samples of each cluster", fontsize="medium")
+        return self
