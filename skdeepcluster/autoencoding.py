@@ -54,6 +54,8 @@ class AutoencoderClusterer(DeepClusterer):
         "convolutional": ["boolean"],
     }
 
+    # Black is 0, as published: where it is -1, an image is mostly its border.
+    _pixel_range = (0.0, 1.0)
     # Whether layers and code are normalised; a parameter where that is a choice.
     batch_norm = False
 

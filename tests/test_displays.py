@@ -26,6 +26,16 @@ pytest.importorskip("pandas")
 figures = pytest.importorskip("matplotlib.figure")
 
 
+pyplot = pytest.importorskip("matplotlib.pyplot")
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    """Leave no figures behind."""
+    yield
+    pyplot.close("all")
+
+
 @pytest.fixture(scope="module")
 def four():
     return make_blobs(200, centers=4, cluster_std=0.4, random_state=3)[0]
@@ -55,13 +65,15 @@ def test_of_a_pipeline_the_last_steps_number_is_set(four):
     assert found.n_clusters == 4 and model[-1].n_clusters == 3
 
 
-@pytest.mark.parametrize("numbers", [[], [1, 2], [2, 2], [2.5], [True, 2]])
+@pytest.mark.parametrize("numbers", [1, [], [1, 2], [2, 2], [2.5], [True, 2]])
 def test_numbers_are_checked(numbers, four):
     with pytest.raises(ValueError, match="different integers from 2 on"):
         estimate_n_clusters(KMeans(), four, numbers)
 
 
 def test_an_estimator_without_a_number(four):
+    with pytest.raises(ValueError, match="must be an instance: KMeans"):
+        estimate_n_clusters(KMeans, four)
     with pytest.raises(ValueError, match="DBSCAN has no parameter 'n_clusters'"):
         estimate_n_clusters(DBSCAN(), four)
 
@@ -123,6 +135,9 @@ def test_sizes_and_confidence(blobs):
     assert len(display.ax_.patches) == 2 * model.n_clusters_
     plain = ClusterSizesDisplay.from_estimator(KMeans(3).fit(blobs), blobs)
     assert plain.confidence is None and plain.sizes.sum() == 90
+    named = ClusterSizesDisplay.from_predictions(["b", "a", "b"])
+    ticks = [label.get_text() for label in named.ax_.get_xticklabels()]
+    assert ticks == ["a", "b"] and named.sizes.tolist() == [1, 2]
 
 
 def test_confusion_has_matched_clusters_on_its_diagonal():
@@ -145,5 +160,15 @@ def test_samples_are_drawn_by_cluster(data, request):
         np.testing.assert_array_equal(display.samples[cluster], expected)
     drawn = [len(axes.images) + len(axes.lines) for axes in display.axes_]
     assert drawn == [4 if data == "table" else 1] * model.n_clusters_
+    assert display.figure_.number in pyplot.get_fignums()  # shown as any other figure
+    if data == "images":
+        rows = quick("vade", image_shape=(8, 8)).fit(X.reshape(60, -1))
+        again = SamplesDisplay.from_estimator(rows, 4, random_state=0)
+        assert again.samples.shape[2:] == (8, 8, 1) and again.axes_[0].images
+    else:
+        pipeline = make_pipeline(StandardScaler(), quick("vade")).fit(X)
+        assert SamplesDisplay.from_estimator(pipeline, 4).samples.shape[1:] == (4, 6)
+        curves = TrainingCurvesDisplay.from_estimator(pipeline)
+        assert len(curves.axes_) == 2
     with pytest.raises(ValueError, match="DEC generates no samples"):
         SamplesDisplay.from_estimator(quick("dec").fit(X))

@@ -13,6 +13,11 @@ from skdeepcluster.model_selection import compare
 from tests.conftest import QUICK
 
 
+def test_compare_takes_several():
+    with pytest.raises(ValueError, match="several estimators, in a list or a dict"):
+        compare(KMeans(2), np.eye(3))
+
+
 def test_compare_ranks_without_labels():
     X, y = make_blobs(200, centers=4, cluster_std=0.4, random_state=3)
     models = {

@@ -125,6 +125,8 @@ class DEPICT(TargetClusterer):
         "layer_weight": [Interval(Real, 0, None, closed="left")],
     }
 
+    _pixel_range = (-1.0, 1.0)  # of the decoder's tanh
+
     def __init__(
         self,
         n_clusters=8,

@@ -77,6 +77,11 @@ def compare(
         scoring = [scoring]
     if not isinstance(scoring, Mapping):
         scoring = {name: get_scorer(name) for name in scoring}
+    if hasattr(estimators, "fit"):
+        raise ValueError(
+            f"compare takes several estimators, in a list or a dict; got one "
+            f"{type(estimators).__name__}."
+        )
     named = estimators if isinstance(estimators, Mapping) else _named(estimators)
     if not named or not scoring:
         raise ValueError("compare needs at least one estimator and one scorer.")

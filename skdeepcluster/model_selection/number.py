@@ -60,7 +60,9 @@ def estimate_n_clusters(
     >>> int(table["rank"].idxmin())
     4
     """
-    numbers = list(n_clusters)
+    if isinstance(estimator, type):
+        raise ValueError(f"estimator must be an instance: {estimator.__name__}(...).")
+    numbers = [n_clusters] if isinstance(n_clusters, Integral) else list(n_clusters)
     whole = all(isinstance(k, Integral) and not isinstance(k, bool) for k in numbers)
     if not numbers or not whole or min(numbers) < 2 or len(set(numbers)) < len(numbers):
         raise ValueError(

@@ -42,7 +42,13 @@ class TrainingCurvesDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None, names=None):
-        """Draw the history of a fitted estimator; see `plot`.
+        """Draw the history of a fitted estimator, or of a pipeline's last step.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+        ax, names
+            See `plot`.
 
         Raises
         ------
@@ -50,7 +56,7 @@ class TrainingCurvesDisplay:
             If the estimator is not fitted.
         """
         check_is_fitted(estimator)
-        return cls(estimator.history_).plot(ax=ax, names=names)
+        return cls(last_step(estimator).history_).plot(ax=ax, names=names)
 
     def plot(self, *, ax=None, names=None):
         """Draw one panel per phase.
@@ -89,7 +95,15 @@ class TrainingCurvesDisplay:
                 i = len(axes.lines)
                 style = ("-", "--", ":")[i // len(COLOURS) % 3]
                 colour = COLOURS[i % len(COLOURS)]
-                axes.plot(steps[inside], values, style, color=colour, label=name)
+                marker = "o" if len(values) == 1 else None
+                axes.plot(
+                    steps[inside],
+                    values,
+                    style,
+                    marker=marker,
+                    color=colour,
+                    label=name,
+                )
             axes.set(xlabel="step", title=str(phase))
             axes.legend(frameon=False, fontsize="small")
         self.axes_[0].set_ylabel("loss")
@@ -187,16 +201,21 @@ class NumberOfClustersDisplay:
         return self
 
 
+def last_step(estimator):
+    """Return the estimator, or the last step of a pipeline."""
+    return estimator[-1] if hasattr(estimator, "steps") else estimator
+
+
 def axes_of(ax, n: int, height: float = 3.2, vertical: bool = False) -> np.ndarray:
     """Return `n` axes: those given, or of a new figure, beside or below each other."""
     if ax is None:
-        from matplotlib.figure import Figure
+        from matplotlib import pyplot
 
         if vertical:
             size, shape = (6, max(height, 0.7 * n)), (n, 1)
         else:
             size, shape = (4 * n, max(height, 3.2)), (1, n)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = pyplot.figure(figsize=size, layout="constrained")
         return figure.subplots(*shape, squeeze=False).ravel()
     given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
     if len(given) < n:

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdeepcluster.metrics.external import matching
 from skdeepcluster.metrics.scorers import labels_of, reference_of
-from skdeepcluster.plotting.displays import COLOURS, axes_of
+from skdeepcluster.plotting.displays import COLOURS, axes_of, last_step
 
 
 class SilhouetteDisplay:
@@ -115,8 +115,10 @@ class ClusterSizesDisplay:
     Parameters
     ----------
     sizes : ndarray of shape (n_clusters,)
-    confidence : ndarray of shape (n_clusters,) or None
-        Mean probability of the rows' own cluster; None where there are none.
+    confidence : ndarray of shape (n_clusters,), default=None
+        Mean probability of the rows' own cluster.
+    names : ndarray of shape (n_clusters,), default=None
+        Of the clusters; by default their numbers.
 
     Attributes
     ----------
@@ -131,9 +133,10 @@ class ClusterSizesDisplay:
     [1, 2, 1]
     """
 
-    def __init__(self, sizes, confidence=None):
+    def __init__(self, sizes, confidence=None, names=None):
         self.sizes = sizes
         self.confidence = confidence
+        self.names = np.arange(len(sizes)) if names is None else names
 
     @classmethod
     def from_estimator(cls, estimator, X, *, ax=None):
@@ -148,7 +151,8 @@ class ClusterSizesDisplay:
         """Draw labels (n_samples,) or probabilities (n_samples, n_clusters)."""
         predicted = np.asarray(predicted)
         if predicted.ndim == 1:
-            return cls(np.unique(predicted, return_counts=True)[1]).plot(ax=ax)
+            names, sizes = np.unique(predicted, return_counts=True)
+            return cls(sizes, names=names).plot(ax=ax)
         sizes = np.bincount(predicted.argmax(1), minlength=predicted.shape[1])
         sums = np.bincount(predicted.argmax(1), predicted.max(1), len(sizes))
         return cls(sizes, sums / np.maximum(sizes, 1)).plot(ax=ax)
@@ -172,8 +176,11 @@ class ClusterSizesDisplay:
         if self.confidence is not None:
             sure = self.sizes * self.confidence
             self.ax_.bar(clusters, sure, 0.5, color=COLOURS[0], label="sum of p")
-            self.ax_.legend(frameon=False, fontsize="small")
-        self.ax_.set(xlabel="cluster", ylabel="rows", xticks=clusters)
+            # Room for the legend above the bars.
+            self.ax_.set_ylim(0, 1.2 * self.sizes.max())
+            self.ax_.legend(frameon=False, fontsize="small", loc="upper left", ncols=2)
+        self.ax_.set(xlabel="cluster", ylabel="rows")
+        self.ax_.set_xticks(clusters, self.names)
         return self
 
 
@@ -278,22 +285,32 @@ class SamplesDisplay:
     def from_estimator(cls, estimator, n_samples=8, *, ax=None, random_state=None):
         """Draw as many samples of each cluster of a fitted estimator.
 
+        Of a pipeline the last step generates, in the units that it was fitted on.
+
         Raises
         ------
         ValueError
             If the estimator generates nothing.
         """
         check_is_fitted(estimator)
+        estimator = last_step(estimator)
         if not hasattr(estimator, "sample"):
             raise ValueError(f"{type(estimator).__name__} generates no samples.")
-        samples = [
-            estimator.sample(n_samples, cluster, random_state)[0]
-            for cluster in range(estimator.n_clusters_)
-        ]
-        return cls(np.stack(samples)).plot(ax=ax)
+        samples = np.stack(
+            [
+                estimator.sample(n_samples, cluster, random_state)[0]
+                for cluster in range(estimator.n_clusters_)
+            ]
+        )
+        shape = getattr(estimator, "_image_shape", None)
+        if shape and samples.ndim == 3:  # images that were given as rows
+            samples = samples.reshape(*samples.shape[:2], *shape)
+        return cls(samples).plot(ax=ax)
 
     def plot(self, *, ax=None):
         """Draw one row of pictures, or one set of profiles, per cluster.
+
+        Profiles are the columns in standard deviations of all samples from their mean.
 
         Parameters
         ----------
@@ -309,6 +326,7 @@ class SamplesDisplay:
         self.figure_ = self.axes_[0].figure
         images = self.samples.ndim > 3
         low, high = self.samples.min(), self.samples.max()
+        mean, std = self.samples.mean((0, 1)), self.samples.std((0, 1))
         for cluster, (axes, rows) in enumerate(
             zip(self.axes_, self.samples, strict=True)
         ):
@@ -320,7 +338,8 @@ class SamplesDisplay:
                 axes.imshow(strip, cmap="gray", vmin=0, vmax=1)
             else:
                 colour = COLOURS[cluster % len(COLOURS)]
-                axes.plot(rows.T, color=colour, alpha=0.6, linewidth=1)
+                profiles = (rows - mean) / np.where(std > 0, std, 1)
+                axes.plot(profiles.T, color=colour, alpha=0.6, linewidth=1)
             axes.set(xticks=[], yticks=[])
             axes.set_ylabel(str(cluster), rotation=0, ha="right", va="center")
         self.figure_.suptitle(f"{n} samples of each cluster", fontsize="medium")
