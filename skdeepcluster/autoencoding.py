@@ -104,7 +104,6 @@ class AutoencoderClusterer(DeepClusterer):
             convolutional,
             encoder,
             n_out,
-            signed=cls._pixel_range[0] < 0,
             batch_norm=batch_norm,
         )
         C = cls._centers(n_clusters, n_latent, **own)
@@ -159,6 +158,10 @@ class AutoencoderClusterer(DeepClusterer):
         codes = torch.cat([self._code(x) for x in net.batches.in_order(1_024)])
         E.train(training)
         return codes
+
+    def _place_centers(self, net) -> Any:
+        """Place the centres in the codes of all rows; return what found them."""
+        return net.centers_.fit(self._codes(net).cpu().numpy())
 
     def _complete(self, X):
         # The end of the one method; of the others, if they are stopped before.
@@ -244,7 +247,7 @@ class TargetClusterer(AutoencoderClusterer):
 
     def _begin(self, net) -> None:
         """Find the first assignments, once the autoencoder is trained."""
-        net.centers_.fit(self._codes(net).cpu().numpy())
+        self._place_centers(net)
 
     def _sharpen(self, net) -> None:
         """Run the phase in which assignments are their own, sharpened, target."""

@@ -17,7 +17,7 @@ from skdeepcluster.engine import ResumableCheckpoint, TimeLimit
 from skdeepcluster.losses import sharpened
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import MixturePrior, StudentCenters
-from tests.conftest import QUICK_AE, QUICK_DEC, started
+from tests.conftest import QUICK_AE, QUICK_DEC, quick, started
 
 MODELS = [
     AutoencoderKMeans(3, **QUICK_AE),
@@ -229,6 +229,17 @@ def test_images_of_any_size(kind, convolutional, images):
     model = AutoencoderKMeans(3, kind=kind, convolutional=convolutional, **params)
     assert model.fit(X).transform(X).shape == (60, 4)
     assert model.cluster_centers_.shape[1:] == (8, 7)
+
+
+@pytest.mark.parametrize("method", ["ae_kmeans", "dec", "vade", "spectralnet"])
+def test_convolutions_give_pixels_in_the_range_that_the_encoder_sees(method, images):
+    model = quick(method, convolutional=True).fit(images)
+    x = model._scaling(model._scaling.centre(images.reshape(60, -1)))
+    assert x.min() == 0 and x.max().item() == pytest.approx(images.max() / 255)
+    with torch.no_grad():
+        n_latent = model._description["n_latent"]
+        rows = model._model["decoder"](100 * torch.randn(50, n_latent))
+    assert 0 <= rows.min() < 0.1 and 0.9 < rows.max() <= 1
 
 
 def test_convolutions_are_for_images(table):

@@ -7,6 +7,7 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 
 from skdeepcluster import DCN
+from skdeepcluster.generative import one_hot
 from skdeepcluster.networks import RunningCenters
 from tests.conftest import QUICK_DEC, started
 
@@ -25,7 +26,7 @@ def test_centres_move_by_the_published_rule():
         for row, c in zip(batch, nearest, strict=True):
             counts[c] += 1
             centers[c] = (1 - 1 / counts[c]) * centers[c] + row / counts[c]
-        s = C.nearest(torch.from_numpy(batch))
+        s = one_hot(C.nearest(torch.from_numpy(batch)), 5)
         assert s.argmax(1).tolist() == nearest.tolist()
         C.move(torch.from_numpy(batch), s)
     np.testing.assert_allclose(C.centers, centers, rtol=1e-5, atol=1e-5)

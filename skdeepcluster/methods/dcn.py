@@ -9,6 +9,7 @@ from torch.nn.functional import mse_loss
 
 from skdeepcluster.autoencoding import PRETRAINING, AutoencoderClusterer
 from skdeepcluster.docstrings import documented
+from skdeepcluster.generative import one_hot
 from skdeepcluster.networks import RunningCenters
 
 
@@ -146,7 +147,7 @@ class DCN(AutoencoderClusterer):
 
     def _train(self, net):
         self._pretrain(net, self.pretrain_max_epochs, self._reconstruction_step)
-        net.centers_.fit(self._codes(net).cpu().numpy())
+        self._place_centers(net)
         budget = self._auto_budget(net.batches.n_samples)
         plan = self._schedule(net, self.max_epochs, budget)
         net.run(self._step, **plan, phase="clustering")
@@ -155,7 +156,7 @@ class DCN(AutoencoderClusterer):
         """One update of the networks, then of the centres (Algorithm 1)."""
         x, C = net.draw(), net.centers_
         z = self._code(x)
-        s = C.nearest(z)
+        s = one_hot(C.nearest(z), self.n_clusters)
         rec = mse_loss(net.decoder_(z), x)
         distance = (z - s @ C.centers).square().sum(1).mean() / x[0].numel()
         loss = net.descend("clustering", rec + self._lambda_c() / 2 * distance)

@@ -196,7 +196,7 @@ class DEPICT(TargetClusterer):
 
     def _begin(self, net):
         """Teach the softmax the clusters that k-means finds in the code."""
-        labels = net.centers_.fit(self._codes(net).cpu().numpy()).labels_
+        labels = self._place_centers(net).labels_
         target = one_hot(torch.from_numpy(labels).to(net.device), self.n_clusters)
         budget = self._auto_budget(net.batches.n_samples)
         plan = self._schedule(net, self.max_epochs, budget)

@@ -159,7 +159,7 @@ class VaDE(LikelihoodMixin, GenerativeMixin, AutoencoderClusterer):
 
     def _train(self, net):
         self._pretrain(net, self.pretrain_max_epochs, self._reconstruction_step)
-        net.centers_.fit(self._codes(net).cpu().numpy())
+        self._place_centers(net)
         budget = self._auto_budget(net.batches.n_samples, table=4_000)
         plan = self._schedule(net, self.max_epochs, budget)
         net.run(self._step, **plan, phase="clustering")

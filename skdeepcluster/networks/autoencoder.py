@@ -53,14 +53,6 @@ class FlatDecoder(nn.Module):
         return self.body(code).unflatten(1, self.shape)
 
 
-class ImageDecoder(StridedGenerator):
-    """Decoder of transposed convolutions, to images in [-1, 1]."""
-
-    def forward(self, code):
-        """Return the reconstruction."""
-        return 2 * super().forward(code) - 1
-
-
 def autoencoder(
     input_shape: tuple[int, ...],
     hidden: Sequence[int],
@@ -68,7 +60,6 @@ def autoencoder(
     convolutional: bool = False,
     encoder: nn.Module | Callable | None = None,
     n_out: int | None = None,
-    signed: bool = True,
     batch_norm: bool = False,
 ) -> tuple[nn.Module, nn.Module]:
     """Build an encoder and a decoder.
@@ -82,13 +73,11 @@ def autoencoder(
     n_latent : int
         Width of the code that the decoder reads.
     convolutional : bool, default=False
-        Strided 5x5 convolutions in place of the linear layers, for images.
+        Strided 5x5 convolutions in place of the linear layers; for images in [0, 1].
     encoder : nn.Module or callable, default=None
         A user's own, on which the code is a linear layer.
     n_out : int, default=None
         Width of the encoder's output, by default `n_latent`.
-    signed : bool, default=True
-        With convolutions: pixels are in [-1, 1]; else in [0, 1].
     batch_norm : bool, default=False
         In the linear layers; and the code has one size, see `UnitSpread`.
     """
@@ -99,7 +88,7 @@ def autoencoder(
         channels, height, width = input_shape
         shape = channels, height, width
         E = StridedEncoder(shape, n_out)
-        D = (ImageDecoder if signed else StridedGenerator)(n_latent, shape)
+        D = StridedGenerator(n_latent, shape)
     else:
         E = FlatEncoder(input_shape, hidden, n_out, batch_norm=batch_norm)
         D = FlatDecoder(n_latent, hidden[::-1], input_shape, batch_norm=batch_norm)

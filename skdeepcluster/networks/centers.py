@@ -197,9 +197,8 @@ class RunningCenters(Centers):
 
     @torch.no_grad()
     def nearest(self, embedding: torch.Tensor) -> torch.Tensor:
-        """Return the nearest centre of each row, one-hot."""
-        all_centers = torch.arange(len(self.centers), device=embedding.device)
-        return (self.squares(embedding).argmin(1)[:, None] == all_centers).float()
+        """Return the nearest centre of each row."""
+        return self.squares(embedding).argmin(1)
 
     @torch.no_grad()
     def move(self, embedding: torch.Tensor, assigned: torch.Tensor) -> None:
