@@ -98,6 +98,17 @@ def _imbalanced(read: Callable, sizes: Callable):
     return reduced
 
 
+def _few(read: Callable, n: int):
+    """Take `n` rows at random; always the same."""
+
+    def fewer():
+        X, y = read()
+        rows = np.random.default_rng(0).permutation(len(X))[:n]
+        return X[rows], y[rows]
+
+    return fewer
+
+
 def _hundreds(cap: int):
     """Sizes of the variants of USPS (UDC): whole hundreds, at most `cap`."""
     return lambda y: {k: min(cap, n // 100 * 100) for k, n in enumerate(np.bincount(y))}
@@ -141,6 +152,16 @@ DATA: dict[str, Callable] = {
 DATA |= {
     f"usps{cap}": _imbalanced(DATA["usps"], _hundreds(cap))
     for cap in (1500, 1200, 900, 800, 700)
+}
+DATA |= {
+    f"{name}_{n}": _few(DATA[name], n)
+    for name, n in [
+        ("pendigits", 2_000),
+        ("pendigits", 3_000),
+        ("usps_rows", 3_000),
+        ("searchsnippets", 3_000),
+        ("cifar10_features", 3_000),
+    ]
 }
 RETENTION = (0.1, 0.3, 0.5, 0.7, 0.9)
 DATA |= {

@@ -277,7 +277,7 @@ class TargetClusterer(AutoencoderClusterer):
         with torch.no_grad():
             return net.centers_(self._codes(net)).softmax(1)
 
-    def _init_score(self, X):
+    def _own_criterion(self, X):
         """How good a fit is among fits of the same data; higher is better.
 
         It is the mutual information between rows and clusters, see `score`; minus
@@ -285,7 +285,7 @@ class TargetClusterer(AutoencoderClusterer):
         """
         if math.isinf(self._late_mean("loss", "clustering")):
             return -math.inf
-        return super()._init_score(X)
+        return super()._own_criterion(X)
 
     def _compared(self):
         return "between the last two updates of the target"

@@ -8,14 +8,13 @@ import hashlib
 import math
 import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, cast
 
 import numpy as np
 import torch
-from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
@@ -25,18 +24,15 @@ from sklearn.base import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 from torch import nn
 
 from skdeepcluster.engine import (
-    SIDE_BY_SIDE,
     Convergence,
     FitStopped,
     Net,
     Settled,
     chunks,
-    in_training,
     make_batches,
     on_own_stream,
     one_training_at_a_time,
@@ -44,22 +40,19 @@ from skdeepcluster.engine import (
     resolve_graph,
     resolve_precision,
     seeded,
-    side_by_side,
 )
 from skdeepcluster.engine.callbacks import (
     CallbackSupportMixin,
     SklearnCallbacks,
     with_callbacks,
 )
-from skdeepcluster.metrics import cluster_information
+from skdeepcluster.metrics import cluster_information, modularity_scorer
 from skdeepcluster.networks import CustomEncoder, Scaling, xavier_normal_
+from skdeepcluster.restarts import fit_several, infer_members
 
 # Kept as they are given; anything else becomes the first.
 _DTYPES = [np.float32, np.float64, np.uint8, np.bool_]
 _DTYPES += [np.int8, np.int16, np.int32, np.int64, np.uint16, np.uint32, np.uint64]
-
-# Fits that share a GPU at most; each has a copy of the data.
-_AT_ONCE = 8
 
 # Samples whose assignments are followed through the training.
 _FOLLOWED = 1_000
@@ -67,10 +60,7 @@ _FOLLOWED = 1_000
 # What a fit sets, beside what it learns of the input's shape.
 _FITTED = ["labels_", "n_clusters_", "cluster_centers_", "history_", "n_iter_"]
 _FITTED += ["_model", "_kept", "_n_embedding", "_embedded_centers", "init_scores_"]
-
-# What scikit-learn's callbacks keep in an estimator; not for its copies.
-_OF_CALLBACKS = ["_skl_callbacks", "_skl_callbacks_to_teardown", "_callback_fit_ctx"]
-_OF_CALLBACKS += ["_parent_callback_ctx"]
+_FITTED += ["_members", "_own_kept", "consensus_agreement_"]
 
 # Frames that scikit-learn's callbacks put between the caller and `fit`.
 _WRAPPED = int(hasattr(CallbackSupportMixin, "set_callbacks"))
@@ -111,6 +101,7 @@ class DeepClusterer(
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
+        "consensus": ["boolean"],
         "n_jobs": [
             Interval(Integral, 1, None, closed="left"),
             Interval(Integral, None, -1, closed="right"),
@@ -175,12 +166,28 @@ class DeepClusterer(
     def _complete(self, X: np.ndarray) -> None:
         """Fit what is fitted once, on what the networks have learned."""
 
-    def _init_score(self, X) -> float:
+    def _own_criterion(self, X) -> float:
         """How good a fit is among fits of the same data; higher is better.
 
         It is the mutual information between rows and clusters, see `score`.
         """
         return self.score(X)
+
+    def _init_score(self, X) -> float:
+        """How good a fit is among fits of the same data; higher is better.
+
+        Of images, the method's own criterion. Of a table, where that is finite, the
+        modularity of the clusters among nearest neighbours: measured, it tells the
+        good run for every method, which their own criteria do not.
+        """
+        own = self._own_criterion(X)
+        if self._image_shape is not None or not math.isfinite(own):
+            return own
+        if self.n_clusters_ < 2:
+            return -0.5
+        return modularity_scorer.of_labels(
+            self._check_X(X, fitting=False), self.labels_
+        )
 
     def _late_mean(self, name: str, phase: str | None = None) -> float:
         """Mean over the last tenth of a phase's epochs, or of all.
@@ -323,7 +330,12 @@ or (n_samples, height, width, channels)
     def _fit(self, X, y):
         """Fit; apart from `fit` for methods whose own takes more arguments."""
         self._validate_params()
-        reason = (self._fit_once if self.n_init == 1 else self._fit_best)(X, y)
+        if self.n_init == 1:
+            if self.consensus:
+                raise ValueError("consensus=True needs several fits: n_init > 1.")
+            reason = self._fit_once(X, y)
+        else:
+            reason = fit_several(self, X, y)
         if hasattr(self, "_callback_fit_ctx"):
             self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y)
         # Last: where warnings are errors, the estimator is fitted all the same.
@@ -374,70 +386,12 @@ or (n_samples, height, width, channels)
         self._forget()
         return X, description, networks
 
-    # -- restarts ---------------------------------------------------------------------
-
-    def _fit_best(self, X, y) -> str:
-        """Fit copies from independent seeds and become the best one of them."""
-        device, first = self._device(), self._seed()
-        seeds = check_random_state(first).randint(2**31 - 1, size=self.n_init)
-        with one_training_at_a_time(), seeded(first, device):
-            self._accept(X)
-        copies = [self._copy(i, int(seed)) for i, seed in enumerate(seeds)]
-        if hasattr(self, "_init_callback_context"):
-            # One task: epochs of several fits would not make one curve.
-            context = self._init_callback_context()
-            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        fits: Iterable
-        if device.type in SIDE_BY_SIDE and not in_training():
-            n = _AT_ONCE if self.n_jobs is None else effective_n_jobs(self.n_jobs)
-            calls = (functools.partial(_fit_and_score, one, X) for one in copies)
-            fits = side_by_side(calls, min(n, _AT_ONCE))
-        elif effective_n_jobs(self.n_jobs) == 1:
-            # Each is let go once it is worse than another.
-            fits = (_fit_and_score(copies.pop(0), X) for _ in seeds)
-        else:
-            parallel = Parallel(self.n_jobs)
-            fits = parallel(delayed(_fit_and_score)(one, X) for one in copies)
-        scores: list[float] = []
-        reason = ""
-        try:
-            for fitted, its_reason, score in fits:
-                interrupted = score is None
-                if not scores or (not interrupted and score > max(scores)):
-                    self._become(fitted)
-                    reason = its_reason
-                del fitted
-                if interrupted:
-                    raise KeyboardInterrupt
-                scores.append(score)
-                self.init_scores_ = np.array(scores)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:
-            self._forget()
-            raise
-        if not np.isfinite(self.init_scores_).any():
-            reason = f"No fit has a score, the first one is kept. {reason}".strip()
-        return reason
-
-    def _copy(self, i: int, seed: int) -> DeepClusterer:
-        """Copy for one of several fits, without what an earlier one has left."""
-        one = object.__new__(type(self))
-        apart = {*_FITTED, *_OF_CALLBACKS}
-        one.__dict__ = {k: v for k, v in self.__dict__.items() if k not in apart}
-        one.n_init, one.n_jobs, one.random_state = 1, None, seed
-        if self.callbacks is not None:
-            one.callbacks = [_for_fit(callback, i) for callback in self.callbacks]
-        return one
-
-    def _become(self, fitted: DeepClusterer) -> None:
-        """Take over a fit; the parameters stay."""
-        own = {*self._get_param_names(), *self._given, *_OF_CALLBACKS}
-        kept = {k: v for k, v in self.__dict__.items() if k in own}
-        new = {k: v for k, v in fitted.__dict__.items() if k not in own}
-        self.__dict__ = kept | new
-
     # -- state of a fit ---------------------------------------------------------------
+
+    @staticmethod
+    def _of_a_fit() -> list[str]:
+        """Names of what a fit sets, beside what it learns of the input's shape."""
+        return _FITTED
 
     def _forget(self) -> None:
         """Drop what an earlier fit has left."""
@@ -513,7 +467,8 @@ or (n_samples, height, width, channels)
 
     def _identity(self, X: np.ndarray, device: torch.device, seed: int) -> str:
         """Digest of what the course of a fit depends on: parameters, data, seed."""
-        apart = ["callbacks", "verbose", "device", "random_state", "n_init", "n_jobs"]
+        apart = ["callbacks", "verbose", "device", "random_state"]
+        apart += ["n_init", "consensus", "n_jobs"]
         apart += ["graph", "compile"]  # the same course, but for rounding
         params = {
             name: _name_of(value)
@@ -630,6 +585,10 @@ or (n_samples, height, width, channels)
         self._complete(X)
         for name, value in _progress(net).items():
             setattr(self, name, value)
+        self._find_clusters(X)
+
+    def _find_clusters(self, X: np.ndarray) -> None:
+        """Set labels and centres, without clusters that are empty."""
         raw = np.empty(len(X), dtype=np.int64)
         sums, done = np.zeros((self.n_clusters, 1)), 0
         for embedding, logits in self._infer(X):
@@ -739,7 +698,13 @@ or (n_samples, height, width, channels)
     # -- inference --------------------------------------------------------------------
 
     def _infer(self, X: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield embedding and logits, chunk by chunk, as float32.
+        """Yield embedding and logits, chunk by chunk, as float32."""
+        if hasattr(self, "_members"):
+            return infer_members(self, X)
+        return self._infer_alone(X)
+
+    def _infer_alone(self, X: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield embedding and logits of this fit, whatever consensus it is part of.
 
         Every chunk has the same number of rows, the last one is filled up: matrix
         products round differently for different heights, and a row's result must not
@@ -770,8 +735,8 @@ or (n_samples, height, width, channels)
             done += len(part)
         return out
 
-    def _proba(self, embedding, logits):
-        logits = logits[:, self._kept]
+    def _proba(self, embedding, logits, kept=None):
+        logits = logits[:, self._kept if kept is None else kept]
         p = np.exp(logits - logits.max(1, keepdims=True))
         return p / p.sum(1, keepdims=True)
 
@@ -931,32 +896,6 @@ def _kept_if_refused(estimator: DeepClusterer) -> Iterator[None]:
     except BaseException:
         estimator.__dict__ = before
         raise
-
-
-def _fit_and_score(one: DeepClusterer, X) -> tuple[DeepClusterer, str, float | None]:
-    """Fit one of several copies: with what to warn of, and its score.
-
-    The score is None if the fit was interrupted.
-    """
-    reason = ""
-    try:
-        reason = one._fit_once(X, None)
-        with one_training_at_a_time():  # which would change the settings meanwhile
-            score = one._init_score(X)
-    except KeyboardInterrupt:
-        if not hasattr(one, "cluster_centers_"):
-            raise
-        return one, reason, None
-    for name in one._given:  # not back from a process
-        one.__dict__.pop(name, None)
-    return one, reason, score if math.isfinite(score) else -math.inf
-
-
-def _for_fit(callback, i: int):
-    """Callback of one of several fits: its own, where there must not be one of all."""
-    if isinstance(callback, tuple):
-        return callback[0], _for_fit(callback[1], i)
-    return callback.for_fit(i) if hasattr(callback, "for_fit") else callback
 
 
 def _warn(message: str) -> None:

@@ -9,6 +9,12 @@ _PARTS = {
     n_init : int, default=1
         Fits from independent seeds, of which the best is kept, without labels: see
         `init_scores_`.
+    consensus : bool, default=False
+        Combine the fits in place of keeping the best: their clusters are matched with
+        each other (Hungarian), and the mean of their probabilities decides, also in
+        `predict`, which costs as much more. Embedding and networks are those of the fit
+        that agrees most with the others (adjusted Rand index). A fit whose score is not
+        finite has no part in it. Needs ``n_init > 1``.
     n_jobs : int, default=None
         Processes that they are spread over, each with a share of the threads; None is
         one, unless joblib's context says otherwise. Callbacks then are copies; those of
@@ -87,8 +93,13 @@ _PARTS = {
         Iterations done.
     init_scores_ : ndarray of shape (n_init,)
         Only where ``n_init > 1``: how good each (finished) fit is; the greatest one is
-        kept.
+        kept. Of a table, the modularity of the fit's clusters in the graph of nearest
+        neighbours, see :class:`skdeepcluster.metrics.ModularityScorer`, or minus
+        infinity where the method's own criterion is. Of images, that own criterion.
         %(init score)s
+    consensus_agreement_ : ndarray of shape (n_samples,)
+        Only with `consensus`: for each sample, the share of the fits that put it where
+        all together do.
     n_features_in_ : int
         Columns, or values of an image.
     feature_names_in_ : ndarray of shape (``n_features_in_``,)
@@ -102,7 +113,7 @@ def documented(cls):
     if cls.__doc__:  # none under python -OO
         for name, text in _PARTS.items():
             cls.__doc__ = cls.__doc__.replace(f"    %({name})s\n", text[1:])
-        said = inspect.getdoc(cls._init_score).split("\n\n", 1)[1]
+        said = inspect.getdoc(cls._own_criterion).split("\n\n", 1)[1]
         said = said.replace("\n", "\n        ")
         cls.__doc__ = cls.__doc__.replace("%(init score)s", said)
     return cls

@@ -3,22 +3,27 @@
 import numpy as np
 import pytest
 from sklearn.cluster import DBSCAN, KMeans
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_wine, make_blobs
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import silhouette_samples
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdeepcluster import IDEC
-from skdeepcluster.metrics.scorers import reference_of
+from skdeepcluster.metrics.spaces import reference_of
 from skdeepcluster.model_selection import estimate_n_clusters
 from skdeepcluster.plotting import (
     ClusterConfusionDisplay,
     ClusterSizesDisplay,
+    EmbeddingDisplay,
+    InterpolationDisplay,
+    MembersDisplay,
     NumberOfClustersDisplay,
     SamplesDisplay,
     SilhouetteDisplay,
     TrainingCurvesDisplay,
+    plot_clusters,
 )
 from tests.conftest import quick
 
@@ -48,10 +53,10 @@ def test_the_number_of_clusters_is_found_and_drawn(four):
     display = NumberOfClustersDisplay.from_predictions(table)
     assert display.n_clusters_ == 4
     titles = [axes.get_title() for axes in display.axes_]
-    assert titles == ["silhouette", "calinski_harabasz", "davies_bouldin"]
+    assert titles == ["modularity", "ace"]
     line = display.axes_[0].lines[0]
     assert line.get_xdata().tolist() == [2, 6, 4, 3]
-    assert line.get_ydata().tolist() == table["silhouette"].tolist()
+    assert line.get_ydata().tolist() == table["modularity"].tolist()
 
 
 def test_of_a_pipeline_the_last_steps_number_is_set(four):
@@ -172,3 +177,111 @@ def test_samples_are_drawn_by_cluster(data, request):
         assert len(curves.axes_) == 2
     with pytest.raises(ValueError, match="DEC generates no samples"):
         SamplesDisplay.from_estimator(quick("dec").fit(X))
+
+
+def test_a_table_of_numbers_is_asked_for():
+    with pytest.raises(
+        TypeError, match="what estimate_n_clusters returns; got ndarray"
+    ):
+        NumberOfClustersDisplay.from_predictions(np.eye(3))
+
+
+def test_small_clusters_numbers_do_not_cover_each_other(four):
+    labels = np.r_[np.zeros(170, int), np.arange(1, 11).repeat(3)]
+    display = SilhouetteDisplay.from_predictions(four, labels)
+    figure = display.figure_
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in display.ax_.texts]
+    assert len(boxes) == 11
+    for i, one in enumerate(boxes):
+        for other in boxes[:i]:
+            assert not one.shrunk(0.9, 0.6).overlaps(other.shrunk(0.9, 0.6))
+
+
+def test_embeddings_are_principal_components_by_default(blobs):
+    model = quick("idec").fit(blobs)
+    display = EmbeddingDisplay.from_estimator(model, blobs)
+    expected = PCA(2, random_state=0).fit_transform(model.transform(blobs))
+    np.testing.assert_allclose(display.points, expected, atol=1e-5)
+    np.testing.assert_array_equal(display.labels, model.labels_)
+    drawn = sum(len(dots.get_offsets()) for dots in display.ax_.collections)
+    assert drawn == 90 and len(display.ax_.collections) == model.n_clusters_
+    pipeline = make_pipeline(StandardScaler(), model).fit(blobs)
+    few = EmbeddingDisplay.from_estimator(pipeline, blobs, sample_size=30)
+    assert few.points.shape == (30, 2)
+
+
+def test_other_ways_to_two_dimensions(blobs):
+    labels = np.arange(90) % 3
+    wide = np.random.default_rng(0).normal(size=(90, 5))
+    for method in ("tsne", PCA(2)):
+        display = EmbeddingDisplay.from_predictions(wide, labels, method=method)
+        assert display.points.shape == (90, 2)
+    assert display.ax_.get_xlabel() == "PCA 1"
+    flat = EmbeddingDisplay.from_predictions(blobs[:, :2], labels)
+    np.testing.assert_array_equal(flat.points, blobs[:, :2])
+    line = EmbeddingDisplay.from_predictions(blobs[:, :1], labels)
+    assert line.points[:, 1].tolist() == [0] * 90
+    with pytest.raises(ValueError, match="method must be"):
+        EmbeddingDisplay.from_predictions(blobs, labels, method="lda")
+    with pytest.raises(ValueError, match="90 rows, there are 2 labels"):
+        EmbeddingDisplay.from_predictions(blobs, [0, 1])
+    with pytest.raises(ValueError, match="DBSCAN has no transform"):
+        EmbeddingDisplay.from_estimator(DBSCAN().fit(blobs), blobs)
+
+
+def test_umap_is_an_extra(blobs, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "umap", None)
+    with pytest.raises(ImportError, match="umap-learn"):
+        EmbeddingDisplay.from_predictions(blobs, np.arange(90) % 3, method="umap")
+
+
+@pytest.mark.parametrize("data", ["blobs", "images"])
+def test_typical_and_borderline_members(data, request):
+    X = request.getfixturevalue(data)
+    model = quick("dccs").fit(X)
+    proba = model.predict_proba(X)
+    display = MembersDisplay.from_estimator(model, X, n_members=3)
+    for cluster in range(model.n_clusters_):
+        inside = np.flatnonzero(model.labels_ == cluster)
+        order = inside[np.argsort(-proba[inside, cluster], kind="stable")]
+        typical, borderline = X[order[:3]], X[order[::-1][:3]]
+        shape = typical.shape if data == "blobs" else (*typical.shape, 1)
+        np.testing.assert_allclose(display.typical[cluster], typical.reshape(shape))
+        np.testing.assert_allclose(
+            display.borderline[cluster], borderline.reshape(shape)
+        )
+    assert len(display.axes_) == 2 * model.n_clusters_
+    titles = [axes.get_title() for axes in display.axes_[:2]]
+    assert titles == ["typical", "borderline"]
+    with pytest.raises(ValueError, match="KMeans has no predict_proba"):
+        MembersDisplay.from_estimator(KMeans(2).fit(np.eye(3)), np.eye(3))
+
+
+def test_members_of_a_frame_have_its_columns():
+    X = load_wine(as_frame=True).data
+    model = make_pipeline(StandardScaler(), quick("dccs")).fit(X)
+    display = MembersDisplay.from_estimator(model, X, n_members=2)
+    ticks = [label.get_text() for label in display.axes_[-1].get_xticklabels()]
+    assert ticks == list(X.columns)
+    rows = display.typical[0]
+    assert rows.shape[1] == 13 and rows.max() > 100  # in the units of X
+    assert plot_clusters(model, X).axes
+
+
+@pytest.mark.parametrize("data", ["table", "images"])
+def test_paths_are_those_that_are_generated(data, request):
+    X = request.getfixturevalue(data)
+    model = quick("vade").fit(X)
+    display = InterpolationDisplay.from_estimator(
+        model, [(1, 0)], n_steps=5, random_state=0
+    )
+    expected = model.interpolate(1, 0, 5, random_state=0)[0]
+    np.testing.assert_array_equal(display.paths[0].reshape(expected.shape), expected)
+    assert display.names == ["1 to 0"]
+    every = InterpolationDisplay.from_estimator(model, n_steps=3)
+    assert len(every.paths) == model.n_clusters_ - 1
+    with pytest.raises(ValueError, match="DEC generates no samples"):
+        InterpolationDisplay.from_estimator(quick("dec").fit(X))
+    with pytest.raises(ValueError, match="A path needs two clusters"):
+        InterpolationDisplay.from_estimator(model, [])

@@ -193,7 +193,7 @@ def test_the_head_of_lowest_loss_is_read(table):
     heads = model._model["heads"]
     assert int(heads.chosen) == int(heads.losses.argmin())
     assert len(heads.losses.unique()) == 6 and (heads.losses < 0).all()
-    assert model._init_score(table) == pytest.approx(-heads.losses.min().item())
+    assert model._own_criterion(table) == pytest.approx(-heads.losses.min().item())
     with torch.no_grad():
         x = model._scaling(model._scaling.centre(table))
         _, [logits] = heads(model._model["encoder"](x))

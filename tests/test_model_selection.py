@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.datasets import load_iris, make_blobs
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV
 from sklearn.utils.validation import check_is_fitted
 
 from skdeepcluster import DCCS
-from skdeepcluster.model_selection import compare
+from skdeepcluster.metrics import silhouette_scorer
+from skdeepcluster.model_selection import FullData, compare
 from tests.conftest import QUICK
 
 
@@ -35,7 +37,7 @@ def test_compare_ranks_without_labels():
     told = compare(models, X, y)
     assert told.loc["four", ["ACC", "NMI", "ARI"]].tolist() == [1, 1, 1]
     wrong = compare(models, X, np.random.default_rng(0).permutation(y))
-    for column in ("rank", "silhouette", "calinski_harabasz", "davies_bouldin"):
+    for column in ("rank", "modularity", "ace"):
         assert table[column].tolist() == told[column].tolist() == wrong[column].tolist()
     # The estimators that were given are left as they are.
     with pytest.raises(NotFittedError):
@@ -69,3 +71,42 @@ def test_compare_refuses(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"skdeepcluster\[table\]"):
         compare([KMeans(2)], X)
+
+
+def test_an_estimator_that_fails_is_last():
+    X = load_iris().data[:20]
+    models = {"too many": KMeans(30), "two": KMeans(2, n_init=1, random_state=0)}
+    with pytest.warns(FitFailedWarning, match="too many could not be fitted"):
+        table = compare(models, X, np.arange(20) % 2)
+    assert table.index.tolist() == ["two", "too many"]
+    assert table.loc["too many"].drop("rank").isna().all()
+    with (
+        pytest.raises(ValueError, match="No estimator could be fitted"),
+        pytest.warns(FitFailedWarning),
+    ):
+        compare([KMeans(30)], X)
+
+
+def test_own_scores_of_different_methods_rank_nothing(blobs):
+    models = [KMeans(3, n_init=1), DCCS(3, **QUICK)]
+    with pytest.raises(ValueError, match="Own scores"):
+        compare(models, blobs, scoring=["own"])
+    settings = [DCCS(3, **QUICK), DCCS(3, **{**QUICK, "max_epochs": 2})]
+    assert len(compare(settings, blobs, scoring="own")) == 2
+
+
+def test_one_scorer_and_the_class_of_the_splits(four):
+    table = compare([KMeans(2), KMeans(4)], four, scoring=silhouette_scorer)
+    assert table["score"].idxmax() == "KMeans-2"
+    search = GridSearchCV(
+        KMeans(n_init=3, random_state=0),
+        {"n_clusters": [2, 4]},
+        scoring=silhouette_scorer,
+        cv=FullData,
+    )
+    assert search.fit(four).best_params_ == {"n_clusters": 4}
+
+
+@pytest.fixture
+def four():
+    return make_blobs(200, centers=4, cluster_std=0.4, random_state=3)[0]

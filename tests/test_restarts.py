@@ -1,19 +1,24 @@
 """Several fits from independent seeds, the best of them kept."""
 
+import pickle
 import signal
 import threading
+from itertools import permutations
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score
 from skorch.callbacks import Callback
 
 from skdeepcluster import (
     UDC,
 )
+from skdeepcluster.consensus import consensus, most_agreed
 from skdeepcluster.engine import SIDE_BY_SIDE, ResumableCheckpoint, TimeLimit
+from skdeepcluster.metrics import modularity_scorer
 from tests.conftest import quick, with_all
 
 
@@ -39,8 +44,8 @@ def test_the_best_of_independent_fits_is_kept(model, table):
     assert best._init_score(table) == best.init_scores_.max()
     if isinstance(model, UDC):  # too short for samples that are traced back
         assert np.isneginf(best.init_scores_).all()
-    else:
-        assert len(set(best.init_scores_)) == 3
+    else:  # so short that some methods find one cluster, with every seed
+        assert len(set(best.init_scores_)) == (1 if best.n_clusters_ == 1 else 3)
     seeds = np.random.RandomState(best._seed()).randint(2**31 - 1, size=3)
     one = clone(model).set_params(random_state=int(seeds[best.init_scores_.argmax()]))
     np.testing.assert_array_equal(
@@ -51,6 +56,13 @@ def test_the_best_of_independent_fits_is_kept(model, table):
     assert best.random_state == 0 and best.n_init == 3
     best.set_params(n_init=1).fit(table)
     assert not hasattr(best, "init_scores_")
+
+
+def test_of_tables_the_neighbours_tell_of_images_the_method(table, images):
+    best = several(quick("gmvae")).fit(table)
+    assert best.init_scores_.max() == modularity_scorer(best, table)
+    best = several(quick("gmvae")).fit(images)
+    assert best.init_scores_.max() == best._own_criterion(images)
 
 
 def test_processes_give_what_turns_give(table):
@@ -214,28 +226,28 @@ def test_scores_of_fits(table):
         "wasserstein": np.r_[np.zeros(18), 2.0, 3.0],
     }
     udc.history_ = history
-    assert udc._init_score(table) == -2.5
+    assert udc._own_criterion(table) == -2.5
     udc.history_ = {**history, "fake_accuracy": np.full(20, 0.5)}
-    assert udc._init_score(table) == -np.inf
+    assert udc._own_criterion(table) == -np.inf
 
     simi = quick("simi_clustergan").fit(table)
     phase = np.r_[["prior"] * 10, ["gan"] * 2]
     loss = np.r_[np.zeros(9), 7.0, -1.0, -2.0]
     simi.history_ = {"phase": phase, "loss": loss}
-    assert simi._init_score(table) == -7
+    assert simi._own_criterion(table) == -7
     simi.history_ = {"phase": phase, "loss": np.r_[loss[:-1], np.nan]}
-    assert simi._init_score(table) == -np.inf
+    assert simi._own_criterion(table) == -np.inf
     simi.history_ = {"phase": phase[:10], "loss": loss[:10]}
-    assert simi._init_score(table) == -np.inf
+    assert simi._own_criterion(table) == -np.inf
 
     heads = quick("augmented_gan").fit(table)
     losses = heads._model["heads"].losses
-    assert heads._init_score(table) == -losses.min().item() < 0
+    assert heads._own_criterion(table) == -losses.min().item() < 0
     heads.history_ = {"phase": np.array(["gan"]), "loss": np.ones(1)}
-    assert heads._init_score(table) == -np.inf
+    assert heads._own_criterion(table) == -np.inf
 
     vc = quick("vc").fit(table)
-    assert vc._init_score(table) == vc.score(table)
+    assert vc._own_criterion(table) == vc.score(table)
 
 
 def test_a_head_that_failed_is_not_the_best(table):
@@ -293,6 +305,105 @@ def test_scikit_learns_callbacks_see_one_task(table):
     with pytest.raises(ValueError, match="n_clusters"):
         several(quick("dccs")).set_callbacks(refused).fit(table[:2])
     assert refused.seen == []
+
+
+# -- consensus ----------------------------------------------------------------------
+
+
+def test_clusterings_are_matched_and_averaged():
+    """By hand: the same two groups under other numbers, and one stray row."""
+    one = np.eye(2)[[0, 0, 0, 1, 1]]
+    other = np.eye(2)[[1, 1, 0, 0, 0]]  # numbers swapped; row 2 strays
+    mean, orders = consensus([one, other, one], first=0)
+    assert [order.tolist() for order in orders] == [[0, 1], [1, 0], [0, 1]]
+    np.testing.assert_allclose(mean[:, 0], [1, 1, 2 / 3, 0, 0])
+    np.testing.assert_allclose(mean.sum(1), 1)
+
+
+def test_the_mean_is_matched_again_until_no_cluster_moves():
+    """Each clustering is matched to the mean that is returned, as well as can be."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 5, 300)
+    probas = []
+    for _ in range(7):
+        noisy = np.where(rng.random(300) < 0.3, rng.integers(0, 5, 300), truth)
+        probas.append(np.eye(5)[rng.permutation(5)[noisy]])
+    mean, orders = consensus(probas, first=3)
+    matched = [p[:, order] for p, order in zip(probas, orders, strict=True)]
+    np.testing.assert_allclose(mean, np.mean(matched, axis=0))
+    assert orders[3].tolist() == [0, 1, 2, 3, 4]
+    for p in matched:
+        overlaps = mean.T @ p
+        best = max(np.trace(overlaps[:, list(o)]) for o in permutations(range(5)))
+        assert np.trace(overlaps) == pytest.approx(best)
+    ari = [adjusted_rand_score(truth, p.argmax(1)) for p in probas]
+    assert adjusted_rand_score(truth, mean.argmax(1)) > max(ari) + 0.1
+
+
+def test_the_most_agreed_is_in_the_middle():
+    labels = np.arange(60) // 20
+    strayed = np.where(np.arange(60) % 10 == 0, (labels + 1) % 3, labels)
+    other = np.arange(60) % 3
+    assert most_agreed([other, strayed, labels, labels]) == 2
+    assert most_agreed([other]) == 0
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@with_all
+def test_a_consensus_is_the_mean_of_its_fits(model, table):
+    both = several(model, consensus=True).fit(table)
+    if isinstance(model, UDC):  # no fit has a score: the first one is kept
+        assert not hasattr(both, "consensus_agreement_")
+        return
+    seeds = np.random.RandomState(both._seed()).randint(2**31 - 1, size=3)
+    fits = [clone(model).set_params(random_state=int(s)).fit(table) for s in seeds]
+    first = most_agreed([one.labels_ for one in fits])
+    probas = []
+    for one in fits:
+        full = np.zeros((200, 3))
+        full[:, one._kept] = one.predict_proba(table)
+        probas.append(full)
+    mean, orders = consensus(probas, first)
+    proba = np.zeros((200, 3))
+    proba[:, both._kept] = both.predict_proba(table)
+    np.testing.assert_allclose(proba, mean, atol=1e-5)
+    np.testing.assert_array_equal(both.predict(table), both.labels_)
+    np.testing.assert_array_equal(both._kept[both.labels_], mean.argmax(1))
+    np.testing.assert_array_equal(both.transform(table), fits[first].transform(table))
+    own = [p[:, o].argmax(1) for p, o in zip(probas, orders, strict=True)]
+    agreement = np.mean([labels == mean.argmax(1) for labels in own], axis=0)
+    np.testing.assert_allclose(both.consensus_agreement_, agreement)
+    # Out of the sample, after a pickle, and with other sizes of X.
+    again = pickle.loads(pickle.dumps(both))
+    np.testing.assert_array_equal(
+        again.predict_proba(table[:9]), both.predict_proba(table)[:9]
+    )
+    if hasattr(both, "sample"):
+        drawn = both.sample(4, cluster=0, random_state=0)[0]
+        kept = fits[first]._kept.tolist().index(both._kept[0])
+        np.testing.assert_array_equal(
+            drawn, fits[first].sample(4, cluster=kept, random_state=0)[0]
+        )
+    both.set_params(consensus=False, n_init=1).fit(table)
+    assert not hasattr(both, "_members") and not hasattr(both, "consensus_agreement_")
+
+
+def test_a_consensus_of_processes_and_of_images(images):
+    turns = several(quick("dccs"), consensus=True).fit(images)
+    both = several(quick("dccs"), consensus=True, n_jobs=2).fit(images)
+    np.testing.assert_array_equal(both.labels_, turns.labels_)
+    assert turns.predict_proba(images).shape == (60, turns.n_clusters_)
+
+
+def test_a_consensus_needs_several_fits(table):
+    with pytest.raises(ValueError, match="n_init > 1"):
+        quick("dccs", consensus=True).fit(table)
+    # What was finished before Ctrl-C is combined.
+    model = several(quick("dccs"), consensus=True, callbacks=[Interrupt(3, "end")])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(table)
+    assert len(model._members) == 1 and model.init_scores_.shape == (2,)
+    np.testing.assert_array_equal(model.predict(table), model.labels_)
 
 
 def test_no_fit_with_a_score_is_said(table):

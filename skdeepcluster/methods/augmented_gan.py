@@ -281,6 +281,7 @@ class AugmentedGANClustering(DeepClusterer):
         tol=0.001,
         n_iter_no_change=10,
         n_init=1,
+        consensus=False,
         n_jobs=None,
         image_shape=None,
         scale="auto",
@@ -505,7 +506,7 @@ class AugmentedGANClustering(DeepClusterer):
         x = _repeat(self._cropped(x), r)
         return self._model["discriminator"].features(x, self.dropout)
 
-    def _init_score(self, X):
+    def _own_criterion(self, X):
         """How good a fit is among fits of the same data; higher is better.
 
         It is minus the loss of the head that was chosen, which chooses among heads too;

@@ -105,6 +105,7 @@ class AutoencoderKMeans(AutoencoderClusterer):
         tol=0.0,
         n_iter_no_change=1,
         n_init=1,
+        consensus=False,
         n_jobs=None,
         image_shape=None,
         scale="auto",

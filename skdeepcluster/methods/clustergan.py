@@ -195,6 +195,7 @@ class ClusterGAN(GenerativeMixin, DeepClusterer):
         tol=0.001,
         n_iter_no_change=20,
         n_init=1,
+        consensus=False,
         n_jobs=None,
         image_shape=None,
         scale="auto",

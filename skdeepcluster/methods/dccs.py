@@ -225,6 +225,7 @@ class DCCS(DeepClusterer):
         tol=0.01,
         n_iter_no_change=100,
         n_init=1,
+        consensus=False,
         n_jobs=None,
         image_shape=None,
         scale="auto",

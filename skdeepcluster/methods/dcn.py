@@ -121,6 +121,7 @@ class DCN(AutoencoderClusterer):
         tol=0.001,
         n_iter_no_change=20,
         n_init=1,
+        consensus=False,
         n_jobs=None,
         image_shape=None,
         scale="auto",
@@ -174,7 +175,7 @@ class DCN(AutoencoderClusterer):
     def _lambda_c(self):
         return self._auto("lambda_c", 4.0 if self._image_shape is None else 40.0)
 
-    def _init_score(self, X):
+    def _own_criterion(self, X):
         """How good a fit is among fits of the same data; higher is better.
 
         It is minus the loss over the last tenth of the epochs; minus infinity where

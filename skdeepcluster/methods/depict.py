@@ -145,6 +145,7 @@ class DEPICT(TargetClusterer):
         max_epochs="auto",
         tol=0.001,
         n_init=1,
+        consensus=False,
         n_jobs=None,
         image_shape=None,
         scale="auto",

@@ -138,6 +138,7 @@ class GMVAE(LikelihoodMixin, GenerativeMixin, DeepClusterer):
         tol=0.001,
         n_iter_no_change=20,
         n_init=1,
+        consensus=False,
         n_jobs=None,
         image_shape=None,
         scale="auto",
@@ -240,7 +241,7 @@ class GMVAE(LikelihoodMixin, GenerativeMixin, DeepClusterer):
         mean, variance = self._model["prior"](y).chunk(2, dim=1)
         return mean, softplus(variance)
 
-    def _init_score(self, X):
+    def _own_criterion(self, X):
         """How good a fit is among fits of the same data; higher is better.
 
         It is the mean of the evidence lower bound over the last tenth of the epochs.

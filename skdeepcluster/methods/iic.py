@@ -191,6 +191,7 @@ class IIC(DeepClusterer):
         tol=0.001,
         n_iter_no_change=20,
         n_init=1,
+        consensus=False,
         n_jobs=None,
         image_shape=None,
         scale="auto",
@@ -313,7 +314,7 @@ class IIC(DeepClusterer):
             x = augment.horizontal_flip(x, net)
         return augment.colour_jitter(x, net)
 
-    def _init_score(self, X):
+    def _own_criterion(self, X):
         """How good a fit is among fits of the same data; higher is better.
 
         It is minus the loss of the head that was chosen, which chooses among heads too;

@@ -144,6 +144,7 @@ class IMSAT(DeepClusterer):
         tol=0.001,
         n_iter_no_change=20,
         n_init=1,
+        consensus=False,
         n_jobs=None,
         image_shape=None,
         scale="auto",
@@ -206,7 +207,7 @@ class IMSAT(DeepClusterer):
         loss = net.descend("encoder", vat + self.information_weight * information)
         return {"loss": loss, "vat": vat.detach(), "information": information.detach()}
 
-    def _init_score(self, X):
+    def _own_criterion(self, X):
         """How good a fit is among fits of the same data; higher is better.
 
         It is minus the loss over the last tenth of the epochs.

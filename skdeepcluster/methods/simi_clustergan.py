@@ -270,6 +270,7 @@ class SIMIClusterGAN(ClusterGAN):
         tol=0.001,
         n_iter_no_change=20,
         n_init=1,
+        consensus=False,
         n_jobs=None,
         image_shape=None,
         scale="auto",
@@ -479,7 +480,7 @@ or (n_samples, height, width, channels)
         rows = net.batches.in_order(1_024) if own else features.split(1_024)
         return torch.cat([P(x)[1].argmax(1) for x in rows])
 
-    def _init_score(self, X):
+    def _own_criterion(self, X):
         r"""How good a fit is among fits of the same data; higher is better.
 
         It is minus :math:`\mathcal L_P` over the last tenth of phase 1, which the
@@ -489,7 +490,7 @@ or (n_samples, height, width, channels)
         if math.isinf(self._late_mean("loss", "gan")):
             return -math.inf
         if not self.learned_prior:
-            return super()._init_score(X)
+            return super()._own_criterion(X)
         return -self._late_mean("loss", "prior")
 
     # -- inference --------------------------------------------------------------------

@@ -213,6 +213,7 @@ class SpectralNet(AutoencoderClusterer):
         tol=0.01,
         n_iter_no_change=30,
         n_init=1,
+        consensus=False,
         n_jobs=None,
         image_shape=None,
         scale="auto",
@@ -383,7 +384,7 @@ class SpectralNet(AutoencoderClusterer):
             self._auto("scale_neighbor", 5 if is_table else 2),
         )
 
-    def _init_score(self, X):
+    def _own_criterion(self, X):
         """How good a fit is among fits of the same data; higher is better.
 
         It is the mutual information between rows and clusters, see `score`; minus
@@ -391,7 +392,7 @@ class SpectralNet(AutoencoderClusterer):
         """
         if math.isinf(self._late_mean("loss", "spectral")):
             return -math.inf
-        return super()._init_score(X)
+        return super()._own_criterion(X)
 
     def _not_converged(self, net):
         reason = super()._not_converged(net)

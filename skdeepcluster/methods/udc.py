@@ -198,6 +198,7 @@ class UDC(GenerativeMixin, DeepClusterer):
         tol=0.001,
         n_iter_no_change=20,
         n_init=1,
+        consensus=False,
         n_jobs=None,
         image_shape=None,
         scale="auto",
@@ -324,7 +325,7 @@ class UDC(GenerativeMixin, DeepClusterer):
         stair = (self.n_eta_steps * progress).floor()
         return self.eta * self.eta_growth**stair
 
-    def _init_score(self, X):
+    def _own_criterion(self, X):
         """How good a fit is among fits of the same data; higher is better.
 
         It is minus ``wasserstein`` over the last tenth of the epochs, as the paper

@@ -109,6 +109,7 @@ class VaDE(LikelihoodMixin, GenerativeMixin, AutoencoderClusterer):
         tol=0.001,
         n_iter_no_change=20,
         n_init=1,
+        consensus=False,
         n_jobs=None,
         image_shape=None,
         scale="auto",
@@ -202,7 +203,7 @@ class VaDE(LikelihoodMixin, GenerativeMixin, AutoencoderClusterer):
         log_weights = prior.log_weights.log_softmax(0)
         return (gamma * each).sum(1), (gamma * (log_gamma - log_weights)).sum(1)
 
-    def _init_score(self, X):
+    def _own_criterion(self, X):
         """How good a fit is among fits of the same data; higher is better.
 
         It is the mean of the evidence lower bound over the last tenth of the epochs;

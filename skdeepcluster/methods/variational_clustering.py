@@ -284,6 +284,7 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         tol=0.001,
         n_iter_no_change=10,
         n_init=1,
+        consensus=False,
         n_jobs=None,
         image_shape=None,
         scale="auto",
@@ -659,7 +660,7 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         mean, _ = self._posterior(x, h)
         return (logits.softmax(1)[..., None] * mean).sum(1), logits
 
-    def _init_score(self, X):
+    def _own_criterion(self, X):
         """How good a fit is among fits of the same data; higher is better.
 
         It is the evidence lower bound, see `score`.

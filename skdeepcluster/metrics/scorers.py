@@ -10,13 +10,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
-from scipy import sparse
 from scipy.special import comb
 from sklearn.base import clone
-from sklearn.decomposition import PCA
 from sklearn.metrics import (
     adjusted_rand_score,
     calinski_harabasz_score,
@@ -24,12 +21,18 @@ from sklearn.metrics import (
     silhouette_score,
 )
 from sklearn.metrics.cluster import contingency_matrix
-from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from skdeepcluster.metrics.internal import cluster_information
-from skdeepcluster.networks.scaling import Scaling
+from skdeepcluster.metrics.spaces import (
+    a_part_of,
+    indexable,
+    neighbour_graph,
+    numbers_of,
+    reference_space,
+    spectral_space,
+)
 
 # By name: the index, whatever its direction, then a score of it that rises with
 # quality, and its worst value.
@@ -38,7 +41,7 @@ _INDICES: dict[str, tuple[Callable, Callable, float]] = {
     "calinski_harabasz": (calinski_harabasz_score, float, 0.0),
     "davies_bouldin": (davies_bouldin_score, lambda index: 1 / (1 + index), 0.0),
 }
-_SPACES = ("reference", "input", "embedding")
+_SPACES = ("reference", "spectral", "input", "embedding")
 
 
 class InternalScorer:
@@ -50,10 +53,12 @@ class InternalScorer:
         Silhouette coefficient, from -1 to 1; Calinski-Harabasz index, from 0 on; of the
         Davies-Bouldin index :math:`DB`, which falls with quality,
         :math:`1/(1+DB)`, from 0 to 1.
-    space : {"reference", "input", "embedding"}, default="reference"
+    space : {"reference", "spectral", "input", "embedding"}, default="reference"
         Where distances are measured. "reference": at most 50 principal components of
         X, scaled as the estimators scale it ("auto"); the same for every estimator.
-        "input": X as it is. (For both: if X does not hold finite numbers, what the
+        "spectral": 20 leading eigenvectors of the graph of 10 nearest neighbours in the
+        reference space, each row scaled to length one: clusters need not be round.
+        "input": X as it is. (For all three: if X does not hold finite numbers, what the
         steps of a pipeline make of it; then pipelines with other steps are in another
         space.) "embedding": what ``transform`` gives. Each model has its own, in which
         it looks good: scores in embeddings of different models, also of different
@@ -104,17 +109,15 @@ class InternalScorer:
 
     def __call__(self, estimator, X, y=None) -> float:
         """Score of a fitted estimator on X."""
+        X, labels = a_part_of(X, labels_of(estimator, X), self.sample_size)
+        return self.of_labels(self._place(estimator, X), labels)
+
+    def of_labels(self, X: np.ndarray, labels: np.ndarray) -> float:
+        """Score of labels, for rows of shape (n_samples, n_dimensions) of a space."""
         index, score, worst = _INDICES[self.index]
-        X = _indexable(X)
-        rows = np.arange(_num_samples(X))
-        labels = labels_of(estimator, X)
-        if len(rows) > self.sample_size:
-            rows = np.random.RandomState(0).permutation(rows)[: self.sample_size]
-            X, labels = _safe_indexing(X, rows), labels[rows]
         too_few = _too_few(labels)
         if too_few:
             return _worst(worst, self.index, too_few)
-        X = self._place(estimator, X)
         # The indices do not depend on the unit, but some of their limits do.
         X = (X - X.mean(0)) / (X.std() or 1)
         _, inverse = np.unique(labels, return_inverse=True)
@@ -131,43 +134,80 @@ class InternalScorer:
             if not hasattr(estimator, "transform"):
                 raise TypeError(f"{estimator!r} has no transform, so no embedding.")
             X = estimator.transform(X)
-        X = _numbers(estimator, X)
+        X = numbers_of(estimator, X)
         if self.space == "reference":
-            return _reference_space(X)
+            return reference_space(X)
+        if self.space == "spectral":
+            return spectral_space(reference_space(X))
         return X.reshape(len(X), -1).astype(np.float64)
 
 
-def _numbers(estimator, X) -> np.ndarray:
-    """X as finite numbers; where it is none, what a pipeline makes of it."""
-    try:
-        return _array(X)
-    except (TypeError, ValueError) as error:
-        if not isinstance(estimator, Pipeline) or len(estimator) == 1:
-            raise TypeError(f"X does not hold finite numbers: {error}") from error
-    return _array(estimator[:-1].transform(X))
+class ModularityScorer:
+    r"""How much more often near neighbours share a cluster than by chance.
+
+    The modularity [1]_ of the clusters in the graph of nearest neighbours in the
+    reference space of :class:`InternalScorer`, which is the same for every estimator:
+
+    .. math:: Q=\sum_c\Big[\frac{w_{cc}}{w}-\Big(\frac{d_c}{w}\Big)^2\Big]
+
+    with :math:`w` twice the number of edges, :math:`w_{cc}` twice those inside a
+    cluster, :math:`d_c` the sum of its rows' degrees. From -1/2 to 1. It asks nothing
+    of the clusters' form, and of methods with unlike embeddings it judges the labels
+    alone. Models of different numbers of clusters can be compared.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=10
+        Neighbours of each row; a row is joined to those that it is one of, too.
+    sample_size : int, default=5000
+        Rows of X that are looked at, drawn at random, always the same.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not a positive integer.
+
+    References
+    ----------
+    .. [1] M. E. J. Newman, "Modularity and community structure in networks", PNAS
+       103(23), 2006.
+    """
+
+    def __init__(self, n_neighbors: int = 10, sample_size: int = 5_000):
+        for name, value in (("n_neighbors", n_neighbors), ("sample_size", sample_size)):
+            if not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} must be a positive integer; got {value!r}.")
+        self.n_neighbors = n_neighbors
+        self.sample_size = sample_size
+
+    def __repr__(self) -> str:
+        return (
+            f"ModularityScorer(n_neighbors={self.n_neighbors}, "
+            f"sample_size={self.sample_size})"
+        )
+
+    def __call__(self, estimator, X, y=None) -> float:
+        """Score of a fitted estimator on X."""
+        X, labels = a_part_of(X, labels_of(estimator, X), self.sample_size)
+        return self.of_labels(numbers_of(estimator, X), labels)
+
+    def of_labels(self, X: np.ndarray, labels: np.ndarray) -> float:
+        """Score of the clusters of rows."""
+        X, labels = a_part_of(X, labels, self.sample_size)
+        too_few = _too_few(labels)
+        if too_few:
+            return _worst(-0.5, "modularity", too_few)
+        Z = reference_space(X)
+        return _modularity(neighbour_graph(Z, self.n_neighbors), labels)
 
 
-def _array(X) -> np.ndarray:
-    """Check and copy; dense, in the machine's byte order."""
-    X = check_array(X, accept_sparse="csr", allow_nd=True, ensure_2d=False)
-    X = X.toarray() if sparse.issparse(X) else X
-    return X.astype(X.dtype.newbyteorder("="))
-
-
-def _reference_space(X: np.ndarray, n_components: int = 50) -> np.ndarray:
-    """Principal components of X, scaled as the estimators scale it by default."""
-    shape = (*X.shape[1:], 1)[:3] if X.ndim > 2 else None
-    rows = X.reshape(len(X), -1)
-    scaling = Scaling.fit(rows, "auto", shape)
-    scaled = scaling(scaling.centre(rows)).flatten(1).numpy()
-    if scaled.shape[1] <= n_components:
-        return scaled
-    return PCA(min(n_components, len(X)), random_state=0).fit_transform(scaled)
-
-
-def reference_of(X, rows: np.ndarray) -> np.ndarray:
-    """Some rows of X in the space that is the same for every estimator."""
-    return _reference_space(_array(_safe_indexing(_indexable(X), rows)))
+def _modularity(graph, labels: np.ndarray) -> float:
+    """Newman's Q of a partition of an undirected graph."""
+    own = labels[:, None] == np.unique(labels)
+    total = graph.sum()
+    inside = (own * (graph @ own)).sum()
+    degrees = np.asarray(graph.sum(1)).ravel() @ own
+    return float(inside / total - np.square(degrees / total).sum())
 
 
 class StabilityScorer:
@@ -228,7 +268,7 @@ class StabilityScorer:
 
     def __call__(self, estimator, X, y=None) -> float:
         """Score of a fitted estimator on X."""
-        X = _indexable(X)
+        X = indexable(X)
         labels = labels_of(estimator, X)
         agreement = self.kind == "agreement"
         worst = -0.5 if agreement else 0.0
@@ -326,51 +366,6 @@ def own_scorer(estimator, X, y=None) -> float:
     return float(estimator.score(X))
 
 
-silhouette_scorer = InternalScorer("silhouette")
-calinski_harabasz_scorer = InternalScorer("calinski_harabasz")
-davies_bouldin_scorer = InternalScorer("davies_bouldin")
-stability_scorer = StabilityScorer()
-
-_SCORERS: dict[str, Any] = {
-    "silhouette": silhouette_scorer,
-    "calinski_harabasz": calinski_harabasz_scorer,
-    "davies_bouldin": davies_bouldin_scorer,
-    "stability": stability_scorer,
-    "prediction_strength": StabilityScorer("prediction_strength"),
-    "information": information_scorer,
-    "own": own_scorer,
-}
-
-
-def get_scorer(name: str) -> Callable:
-    """Return a scorer by its name.
-
-    Parameters
-    ----------
-    name : {"silhouette", "calinski_harabasz", "davies_bouldin", "stability", \
-"prediction_strength", "information", "own"}
-
-    Returns
-    -------
-    callable
-        ``scorer(estimator, X, y=None)``.
-
-    Raises
-    ------
-    ValueError
-        If there is none of this name.
-
-    Examples
-    --------
-    >>> from skdeepcluster.metrics import get_scorer
-    >>> get_scorer("silhouette")
-    InternalScorer('silhouette', space='reference', sample_size=2000)
-    """
-    if name not in _SCORERS:
-        raise ValueError(f"There is no scorer {name!r}; there are {[*_SCORERS]}.")
-    return _SCORERS[name]
-
-
 # -- parts --------------------------------------------------------------------------
 
 
@@ -385,14 +380,18 @@ def labels_of(estimator, X) -> np.ndarray:
     """
     if hasattr(estimator, "predict"):
         return np.asarray(estimator.predict(X))
-    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    labels = getattr(last, "labels_", None)
+    labels = getattr(last_step(estimator), "labels_", None)
     if labels is None or len(labels) != _num_samples(X):
         raise TypeError(
             f"{estimator!r} has no predict, and no labels_ of this X: score it on the "
             "data that it was fitted to (cv=FullData())."
         )
     return np.asarray(labels)
+
+
+def last_step(estimator):
+    """Return the estimator, or the last step of a pipeline."""
+    return estimator[-1] if hasattr(estimator, "steps") else estimator
 
 
 def _refitted(estimator, X, rng):
@@ -415,10 +414,6 @@ class _CannotFit(Exception):
     """A part of the data is refused, such as one with fewer rows than clusters."""
 
 
-def _indexable(X):
-    return X.tocsr() if sparse.issparse(X) else X
-
-
 def _too_few(labels: np.ndarray) -> str:
     """Say so, if there is only one cluster, or none has two samples."""
     n_clusters = len(np.unique(labels))
@@ -431,6 +426,6 @@ def _worst(value: float, name: str, of: str) -> float:
     warnings.warn(
         f"{name} is not defined for {of}; its worst value, {value:g}, is returned.",
         UserWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
     return value

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.base import clone
+from sklearn.exceptions import FitFailedWarning
 from sklearn.utils import check_consistent_length
 
 from skdeepcluster.metrics import external_scores, get_scorer
 from skdeepcluster.metrics.frames import pandas_for
-from skdeepcluster.metrics.scorers import labels_of
+from skdeepcluster.metrics.scorers import labels_of, last_step, own_scorer
 
 _COLUMNS = {"rank", "n_clusters", "seconds", "estimator", "ACC", "NMI", "ARI"}
 
@@ -23,9 +25,8 @@ def compare(
     y=None,
     *,
     scoring: Iterable[str] | Mapping[str, Callable] = (
-        "silhouette",
-        "calinski_harabasz",
-        "davies_bouldin",
+        "modularity",
+        "ace",
     ),
 ):
     """Fit estimators to the same data, score them without labels, and rank them.
@@ -41,8 +42,9 @@ def compare(
         depend on them.
     scoring : list of str, or dict of str to callable
         Names of :func:`skdeepcluster.metrics.get_scorer`, or own scorers
-        ``scorer(estimator, X)``. The default ones measure distances in one space that
-        is the same for all estimators.
+        ``scorer(estimator, X)``. The default ones look at the labels in spaces that are
+        the same for all estimators, and can compare different numbers of clusters; see
+        the guide "Choosing without labels" for how well they choose.
 
     Returns
     -------
@@ -56,8 +58,14 @@ def compare(
     ImportError
         If pandas is not installed (extra ``table``).
     ValueError
-        If there are no estimators, there is no scorer of a name, a scorer is named like
-        another column, or X and y differ in length.
+        If there are no estimators, or none can be fitted, there is no scorer of a name,
+        a scorer is named like another column, ``"own"`` is asked of different methods,
+        or X and y differ in length.
+
+    Warns
+    -----
+    FitFailedWarning
+        If an estimator could not be fitted: its scores are nan, and it is ranked last.
 
     Examples
     --------
@@ -73,39 +81,71 @@ def compare(
     ['KMeans', 'GaussianMixture']
     """
     pd = pandas_for("compare")
-    if isinstance(scoring, str):
-        scoring = [scoring]
-    if not isinstance(scoring, Mapping):
-        scoring = {name: get_scorer(name) for name in scoring}
+    scorers = scorers_of(scoring)
     if hasattr(estimators, "fit"):
         raise ValueError(
             f"compare takes several estimators, in a list or a dict; got one "
             f"{type(estimators).__name__}."
         )
     named = estimators if isinstance(estimators, Mapping) else _named(estimators)
-    if not named or not scoring:
+    if not named or not scorers:
         raise ValueError("compare needs at least one estimator and one scorer.")
-    taken = sorted(_COLUMNS & set(scoring))
+    taken = sorted(_COLUMNS & set(scorers))
     if taken:
         raise ValueError(f"{taken} are columns of the result; name scorers otherwise.")
+    kinds = {type(last_step(one)) for one in named.values()}
+    if own_scorer in scorers.values() and len(kinds) > 1:
+        raise ValueError(
+            "Own scores ('own') of different methods are of different quantities and "
+            "rank nothing; choose another scorer."
+        )
     if y is not None:
         check_consistent_length(X, y)
-    rows = []
-    for estimator in named.values():
-        started = time.perf_counter()
-        fitted = clone(estimator).fit(X)
-        seconds = time.perf_counter() - started
-        labels = labels_of(fitted, X)
-        row = {name: float(scorer(fitted, X)) for name, scorer in scoring.items()}
-        row |= {"n_clusters": len(np.unique(labels)), "seconds": seconds}
-        if y is not None:
-            row |= external_scores(y, labels)
-        rows.append({**row, "estimator": fitted})
-    table = pd.DataFrame(rows, index=list(named))
+    rows = {name: _fitted(name, one, X) for name, one in named.items()}
+    done = [row for row in rows.values() if row]
+    if not done:
+        raise ValueError("No estimator could be fitted; see the warnings.")
+    for name, scorer in scorers.items():
+        for row in done:
+            row[name] = float(scorer(row["estimator"], X))
+    for row in done:
+        labels = labels_of(row["estimator"], X)
+        row["n_clusters"] = len(np.unique(labels))
+        row |= {} if y is None else external_scores(y, labels)
+    columns = [*scorers, "n_clusters", "seconds"]
+    columns += [] if y is None else ["ACC", "NMI", "ARI"]
+    table = pd.DataFrame(list(rows.values()), index=list(rows))
+    table = table[[*columns, "estimator"]]
     # A score that is not a number is worse than any; rounding does not decide.
-    ranks = [rankdata(-table[name].fillna(-np.inf).round(9)) for name in scoring]
+    ranks = [rankdata(-table[name].fillna(-np.inf).round(9)) for name in scorers]
     table.insert(0, "rank", np.mean(ranks, axis=0))
     return table.sort_values("rank", kind="stable")
+
+
+def scorers_of(scoring) -> dict[str, Callable]:
+    """Scorers by name, of names, of one scorer, or of a dict of them."""
+    if isinstance(scoring, Mapping):
+        return dict(scoring)
+    if callable(scoring):
+        return {"score": scoring}
+    names = [scoring] if isinstance(scoring, str) else scoring
+    return {name: get_scorer(name) for name in names}
+
+
+def _fitted(name: str, estimator, X) -> dict:
+    """Fit a copy: it, and how long that took; nothing if it cannot be fitted."""
+    fitted = clone(estimator)
+    started = time.perf_counter()
+    try:
+        fitted.fit(X)
+    except (ValueError, RuntimeError, FloatingPointError) as error:
+        warnings.warn(
+            f"{name} could not be fitted and is ranked last: {error}",
+            FitFailedWarning,
+            stacklevel=4,
+        )
+        return {}
+    return {"estimator": fitted, "seconds": time.perf_counter() - started}
 
 
 def _named(estimators: Iterable) -> dict:

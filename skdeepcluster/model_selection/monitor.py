@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
 
-from skdeepcluster.metrics import get_scorer
+from skdeepcluster.model_selection.compare import scorers_of
 
 try:
     from sklearn.callback import ScoringMonitor
@@ -61,11 +61,7 @@ class UnsupervisedMonitor(ScoringMonitor):
         if not isinstance(every, Integral) or every < 1:
             raise ValueError(f"every must be a positive integer; got {every!r}.")
         self.every = every
-        if isinstance(scoring, str):
-            scoring = [scoring]
-        if not isinstance(scoring, Mapping):
-            scoring = {name: get_scorer(name) for name in scoring}
-        super().__init__(scoring=dict(scoring))
+        super().__init__(scoring=scorers_of(scoring))
 
     def on_fit_task_end(
         self,

@@ -16,9 +16,8 @@ def estimate_n_clusters(
     n_clusters: Iterable[int] = range(2, 11),
     *,
     scoring: Iterable[str] | Mapping[str, Callable] = (
-        "silhouette",
-        "calinski_harabasz",
-        "davies_bouldin",
+        "modularity",
+        "ace",
     ),
 ):
     """Fit with several numbers of clusters, and rank them without labels.

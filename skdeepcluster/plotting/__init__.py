@@ -11,10 +11,18 @@ from skdeepcluster.plotting.found import (
     SamplesDisplay,
     SilhouetteDisplay,
 )
+from skdeepcluster.plotting.members import (
+    EmbeddingDisplay,
+    InterpolationDisplay,
+    MembersDisplay,
+)
 
 __all__ = [
     "ClusterConfusionDisplay",
     "ClusterSizesDisplay",
+    "EmbeddingDisplay",
+    "InterpolationDisplay",
+    "MembersDisplay",
     "NumberOfClustersDisplay",
     "SamplesDisplay",
     "SilhouetteDisplay",

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skdeepcluster.metrics.scorers import last_step
 from skdeepcluster.model_selection import estimate_n_clusters
-from skdeepcluster.plotting.clusters import COLOURS
+
+# Okabe and Ito's palette, told apart by colour-blind readers too.
+COLOURS = "#0072B2 #E69F00 #009E73 #CC79A7 #56B4E9 #D55E00 #F0E442 #000000".split()
 
 # Quantities of a history that are no losses.
 _NO_LOSS = {"step", "epoch", "phase", "dur", "changed", "clusters"}
@@ -164,7 +167,18 @@ class NumberOfClustersDisplay:
 
     @classmethod
     def from_predictions(cls, table, *, ax=None):
-        """Draw a table that has been made before."""
+        """Draw a table that has been made before.
+
+        Raises
+        ------
+        TypeError
+            If it is no such table.
+        """
+        if not {"rank", "n_clusters"} <= set(getattr(table, "columns", ())):
+            raise TypeError(
+                "table must be what estimate_n_clusters returns; got "
+                f"{type(table).__name__}."
+            )
         return cls(table).plot(ax=ax)
 
     def plot(self, *, ax=None):
@@ -199,11 +213,6 @@ class NumberOfClustersDisplay:
         self.axes_[0].set_ylabel("score (higher is better)")
         self.axes_[-1].legend(frameon=False, fontsize="small")
         return self
-
-
-def last_step(estimator):
-    """Return the estimator, or the last step of a pipeline."""
-    return estimator[-1] if hasattr(estimator, "steps") else estimator
 
 
 def axes_of(ax, n: int, height: float = 3.2, vertical: bool = False) -> np.ndarray:

@@ -8,8 +8,10 @@ from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils.validation import check_is_fitted
 
 from skdeepcluster.metrics.external import matching
-from skdeepcluster.metrics.scorers import labels_of, reference_of
-from skdeepcluster.plotting.displays import COLOURS, axes_of, last_step
+from skdeepcluster.metrics.scorers import labels_of, last_step
+from skdeepcluster.metrics.spaces import reference_of
+from skdeepcluster.plotting.displays import COLOURS, axes_of
+from skdeepcluster.plotting.rows import Ink
 
 
 class SilhouetteDisplay:
@@ -94,13 +96,26 @@ class SilhouetteDisplay:
         """
         (self.ax_,) = axes_of(ax, 1)
         self.figure_ = self.ax_.figure
-        start = 0
-        for i, cluster in enumerate(np.unique(self.labels)):
+        clusters = np.unique(self.labels)
+        gap = max(1, len(self.values) // 50)
+        # A number needs this height; where clusters have less, numbers take turns.
+        height = (len(self.values) + gap * len(clusters)) / 15
+        start, last, left = 0, -np.inf, 0
+        for i, cluster in enumerate(clusters):
             values = np.sort(self.values[self.labels == cluster])
             at = np.arange(start, start + len(values))
             self.ax_.fill_betweenx(at, 0, values, color=COLOURS[i % len(COLOURS)])
-            self.ax_.text(-0.02, at.mean(), str(cluster), ha="right", va="center")
-            start += len(values) + max(1, len(self.values) // 50)
+            left = (left + 1) % 4 if at.mean() - last < height else 0
+            self.ax_.annotate(
+                str(cluster),
+                (min(0, self.values.min()), at.mean()),
+                (-4 - 14 * left, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+            )
+            last = at.mean()
+            start += len(values) + gap
         mean = self.values.mean()
         label = f"mean {mean:.2f}"
         self.ax_.axvline(mean, color="black", linestyle="--", label=label)
@@ -324,23 +339,10 @@ class SamplesDisplay:
         k, n = self.samples.shape[:2]
         self.axes_ = axes_of(ax, k, 4.0, vertical=True)
         self.figure_ = self.axes_[0].figure
-        images = self.samples.ndim > 3
-        low, high = self.samples.min(), self.samples.max()
-        mean, std = self.samples.mean((0, 1)), self.samples.std((0, 1))
+        ink = Ink.of(self.samples.reshape(-1, *self.samples.shape[2:]))
         for cluster, (axes, rows) in enumerate(
             zip(self.axes_, self.samples, strict=True)
         ):
-            if images:
-                strip = np.concatenate(list(rows), axis=1)
-                strip = (strip - low) / ((high - low) or 1)
-                grey = strip.ndim == 2 or strip.shape[2] != 3
-                strip = strip.reshape(*strip.shape[:2], -1).mean(2) if grey else strip
-                axes.imshow(strip, cmap="gray", vmin=0, vmax=1)
-            else:
-                colour = COLOURS[cluster % len(COLOURS)]
-                profiles = (rows - mean) / np.where(std > 0, std, 1)
-                axes.plot(profiles.T, color=colour, alpha=0.6, linewidth=1)
-            axes.set(xticks=[], yticks=[])
-            axes.set_ylabel(str(cluster), rotation=0, ha="right", va="center")
+            ink.draw(axes, rows, cluster)
         self.figure_.suptitle(f"{n} samples of each cluster", fontsize="medium")
         return self

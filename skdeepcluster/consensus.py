@@ -1,0 +1,78 @@
+"""One clustering from several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score
+
+# More rounds than it takes to settle, however many clusterings.
+_MOST_ROUNDS = 100
+
+
+def most_agreed(labelings: Sequence[np.ndarray]) -> int:
+    """Position of the labels that agree most with the others, by adjusted Rand index.
+
+    The first one where several do, or there are two.
+    """
+    n = len(labelings)
+    agreement = np.zeros((n, n))
+    for i in range(n):
+        for j in range(i):
+            rand = adjusted_rand_score(labelings[i], labelings[j])
+            agreement[i, j] = agreement[j, i] = rand
+    return int(agreement.sum(1).argmax())
+
+
+def align(proba: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """Order of the columns in which they match those of others best.
+
+    Parameters
+    ----------
+    proba, to : ndarray of shape (n_samples, n_clusters)
+
+    Returns
+    -------
+    order : ndarray of shape (n_clusters,)
+        ``proba[:, order]`` is the one that has most in common with `to` (Hungarian).
+    """
+    return linear_sum_assignment(-(to.T @ proba))[1]
+
+
+def consensus(
+    probas: Sequence[np.ndarray], first: int
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    r"""Average clusterings whose clusters are matched with each other.
+
+    .. math:: \bar p=\frac1R\sum_r p_r\Pi_r,\qquad
+        \Pi_r=\arg\max_\Pi\ \mathrm{tr}\,\bar p^\top p_r\Pi
+
+    with permutations :math:`\Pi`: each clustering is matched to the mean of all, then
+    the mean is taken again, until no cluster changes its place.
+
+    Parameters
+    ----------
+    probas : sequence of ndarray of shape (n_samples, n_clusters)
+        Probabilities, or one-hot labels.
+    first : int
+        The clustering that the others are matched to at first.
+
+    Returns
+    -------
+    mean : ndarray of shape (n_samples, n_clusters)
+    orders : list of ndarray of shape (n_clusters,)
+        Of each clustering's columns; that of the `first` one is left as it is.
+    """
+    own = np.arange(probas[first].shape[1])
+    orders: list[np.ndarray] = []
+    mean = probas[first]
+    for _ in range(_MOST_ROUNDS):
+        before = orders
+        orders = [own if i == first else align(p, mean) for i, p in enumerate(probas)]
+        if before and np.array_equal(orders, before):
+            break
+        matched = (p[:, o] for p, o in zip(probas, orders, strict=True))
+        mean = sum(matched, np.zeros_like(mean)) / len(probas)
+    return mean, orders

@@ -1,0 +1,197 @@
+"""Several fits from independent seeds: the best of them, or their consensus."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_random_state
+
+from skdeepcluster.consensus import consensus, most_agreed
+from skdeepcluster.engine import (
+    SIDE_BY_SIDE,
+    in_training,
+    one_training_at_a_time,
+    seeded,
+    side_by_side,
+)
+
+if TYPE_CHECKING:
+    from skdeepcluster.base import DeepClusterer
+
+# Fits that share a GPU at most; each has a copy of the data.
+_AT_ONCE = 8
+
+# What scikit-learn's callbacks keep in an estimator; not for its copies.
+_OF_CALLBACKS = ["_skl_callbacks", "_skl_callbacks_to_teardown", "_callback_fit_ctx"]
+_OF_CALLBACKS += ["_parent_callback_ctx"]
+
+# Stands for no probability, where a logarithm is taken.
+_TINY = np.finfo(np.float32).tiny
+
+
+def fit_several(estimator: DeepClusterer, X, y) -> str:
+    """Fit copies from independent seeds; become the best one, or their consensus.
+
+    Returns what is to be warned of.
+    """
+    device, first = estimator._device(), estimator._seed()
+    seeds = check_random_state(first).randint(2**31 - 1, size=estimator.n_init)
+    with one_training_at_a_time(), seeded(first, device):
+        estimator._accept(X)
+    copies = [copy_for_fit(estimator, i, int(seed)) for i, seed in enumerate(seeds)]
+    if hasattr(estimator, "_init_callback_context"):
+        # One task: epochs of several fits would not make one curve.
+        context = estimator._init_callback_context()
+        context.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
+    fits: Iterable
+    if device.type in SIDE_BY_SIDE and not in_training():
+        n_jobs = estimator.n_jobs
+        n = _AT_ONCE if n_jobs is None else effective_n_jobs(n_jobs)
+        calls = (functools.partial(_fit_and_score, one, X) for one in copies)
+        fits = side_by_side(calls, min(n, _AT_ONCE))
+    elif effective_n_jobs(estimator.n_jobs) == 1:
+        # Each is let go once it is worse than another.
+        fits = (_fit_and_score(copies.pop(0), X) for _ in seeds)
+    else:
+        parallel = Parallel(estimator.n_jobs)
+        fits = parallel(delayed(_fit_and_score)(one, X) for one in copies)
+    finished: list[DeepClusterer] = []
+    try:
+        reason = _best_of(estimator, fits, finished)
+    except KeyboardInterrupt:
+        _agree(estimator, finished, X)
+        raise
+    except BaseException:
+        estimator._forget()
+        raise
+    _agree(estimator, finished, X)
+    return reason
+
+
+def _best_of(estimator, fits: Iterable, finished: list) -> str:
+    """Become the best of the fits; keep all those that a consensus needs."""
+    scores: list[float] = []
+    reason = ""
+    for fitted, its_reason, score in fits:
+        interrupted = score is None
+        if not scores or (not interrupted and score > max(scores)):
+            become(estimator, fitted)
+            reason = its_reason
+        if interrupted:
+            raise KeyboardInterrupt
+        if estimator.consensus and math.isfinite(score):
+            finished.append(fitted)
+        del fitted
+        scores.append(score)
+        estimator.init_scores_ = np.array(scores)
+    if not np.isfinite(scores).any():
+        reason = f"No fit has a score, the first one is kept. {reason}".strip()
+    return reason
+
+
+def copy_for_fit(estimator: DeepClusterer, i: int, seed: int) -> DeepClusterer:
+    """Copy for one of several fits, without what an earlier one has left."""
+    one = object.__new__(type(estimator))
+    apart = {*estimator._of_a_fit(), *_OF_CALLBACKS}
+    one.__dict__ = {k: v for k, v in estimator.__dict__.items() if k not in apart}
+    one.n_init, one.n_jobs, one.random_state = 1, None, seed
+    if estimator.callbacks is not None:
+        one.callbacks = [_for_fit(callback, i) for callback in estimator.callbacks]
+    return one
+
+
+def become(estimator: DeepClusterer, fitted: DeepClusterer) -> None:
+    """Take over a fit; the parameters stay."""
+    own = {*estimator._get_param_names(), *estimator._given, *_OF_CALLBACKS}
+    kept = {k: v for k, v in estimator.__dict__.items() if k in own}
+    new = {k: v for k, v in fitted.__dict__.items() if k not in own}
+    estimator.__dict__ = kept | new
+
+
+# -- consensus ----------------------------------------------------------------------
+
+
+def _agree(estimator: DeepClusterer, fits: list[DeepClusterer], X) -> None:
+    """Become the consensus of several fits, and what they agree on most.
+
+    Networks, history and embedding are those of the fit that agrees most with the
+    others; its clusters give the consensus theirs, so that it generates them too.
+    """
+    if len(fits) < 2:
+        return
+    first = most_agreed([one.labels_ for one in fits])
+    scores = estimator.init_scores_
+    become(estimator, fits[first])
+    estimator.init_scores_ = scores
+    X = estimator._check_X(X, fitting=False)
+    with one_training_at_a_time():
+        probas = [np.concatenate([p for _, p in _raw(one, X)]) for one in fits]
+        mean, orders = consensus(probas, first)
+        pairs = zip(probas, orders, strict=True)
+        votes = [p[:, order].argmax(1) == mean.argmax(1) for p, order in pairs]
+        del probas, mean, pairs
+        estimator._members = [
+            (one, order)
+            for i, (one, order) in enumerate(zip(fits, orders, strict=True))
+            if i != first
+        ]
+        estimator._own_kept = estimator._kept
+        estimator._find_clusters(X)
+    estimator.consensus_agreement_ = np.mean(votes, axis=0)
+
+
+def infer_members(
+    estimator: DeepClusterer, X: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield embedding, and logarithms of the members' mean probabilities."""
+    members = [_raw(one, X) for one, _ in estimator._members]
+    orders = [order for _, order in estimator._members]
+    own = _raw(estimator, X, estimator._own_kept)
+    for (embedding, p), *others in zip(own, *members, strict=True):
+        for (_, proba), order in zip(others, orders, strict=True):
+            p = p + proba[:, order]
+        yield embedding, np.log(np.maximum(p / (1 + len(orders)), _TINY))
+
+
+def _raw(one: DeepClusterer, X: np.ndarray, kept: np.ndarray | None = None):
+    """Yield embedding and probabilities of all clusters, also of those dropped."""
+    kept = one._kept if kept is None else kept
+    for embedding, logits in one._infer_alone(X):
+        p = np.zeros_like(logits)
+        p[:, kept] = one._proba(embedding, logits, kept)
+        yield embedding, p
+
+
+# -- one of several -----------------------------------------------------------------
+
+
+def _fit_and_score(one: DeepClusterer, X) -> tuple[DeepClusterer, str, float | None]:
+    """Fit one of several copies: with what to warn of, and its score.
+
+    The score is None if the fit was interrupted.
+    """
+    reason = ""
+    try:
+        reason = one._fit_once(X, None)
+        with one_training_at_a_time():  # which would change the settings meanwhile
+            score = one._init_score(X)
+    except KeyboardInterrupt:
+        if not hasattr(one, "cluster_centers_"):
+            raise
+        return one, reason, None
+    for name in one._given:  # not back from a process
+        one.__dict__.pop(name, None)
+    return one, reason, score if math.isfinite(score) else -math.inf
+
+
+def _for_fit(callback: Any, i: int):
+    """Callback of one of several fits: its own, where there must not be one of all."""
+    if isinstance(callback, tuple):
+        return callback[0], _for_fit(callback[1], i)
+    return callback.for_fit(i) if hasattr(callback, "for_fit") else callback
