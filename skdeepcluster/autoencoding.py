@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from abc import abstractmethod
@@ -17,6 +18,13 @@ from torch import nn
 from torch.nn.functional import kl_div, mse_loss
 
 from skdeepcluster.base import DeepClusterer
+from skdeepcluster.counting import count_clusters
+from skdeepcluster.engine import (
+    FitStopped,
+    on_own_stream,
+    one_training_at_a_time,
+    seeded,
+)
 from skdeepcluster.generative import draw_gaussian
 from skdeepcluster.losses import (
     bernoulli_log_likelihood,
@@ -49,6 +57,10 @@ class AutoencoderClusterer(DeepClusterer):
 
     _parameter_constraints: dict = {
         **DeepClusterer._parameter_constraints,
+        "n_clusters": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "hidden_layer_sizes": [tuple, list, StrOptions({"auto"})],
         "n_latent": [Interval(Integral, 1, None, closed="left")],
         "convolutional": ["boolean"],
@@ -123,6 +135,27 @@ class AutoencoderClusterer(DeepClusterer):
             super()._draw_weights(name, network, generator)
 
     # -- training ---------------------------------------------------------------------
+
+    def _count_clusters(self, X):
+        """Learn a code alone, without the user's callbacks, and count its clusters."""
+        device, seed, callbacks = self._device(), self._seed(), self.callbacks
+        self.n_clusters = 1
+        with one_training_at_a_time(), on_own_stream(device), seeded(seed, device):
+            X, self._description, networks = self._accept(X)
+            try:
+                self.callbacks = None
+                net = self._make_net(X, networks, device, seed)
+                with contextlib.suppress(FitStopped):  # the last good state is kept
+                    self._learn_code(net)
+                codes = self._codes(net).cpu().numpy()
+            finally:
+                self.callbacks = callbacks
+                self._forget()
+        return count_clusters(codes, seed)
+
+    def _learn_code(self, net) -> None:
+        """Train the autoencoder, before there are any centres."""
+        self._pretrain(net, self.pretrain_max_epochs, self._reconstruction_step)
 
     @staticmethod
     def _adam(rate: float) -> Callable:
@@ -241,7 +274,7 @@ class TargetClusterer(AutoencoderClusterer):
     }
 
     def _train(self, net):
-        self._pretrain(net, self.pretrain_max_epochs, self._reconstruction_step)
+        self._learn_code(net)
         self._begin(net)
         self._sharpen(net)
 

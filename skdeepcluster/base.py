@@ -116,6 +116,8 @@ class DeepClusterer(
         "verbose": ["verbose"],
     }
 
+    n_clusters: Any
+
     # The history's quantity that falls until the method has converged, if any.
     _monitor: str | None = None
     # The phase that ends so; None: any.
@@ -330,18 +332,38 @@ or (n_samples, height, width, channels)
     def _fit(self, X, y):
         """Fit; apart from `fit` for methods whose own takes more arguments."""
         self._validate_params()
-        if self.n_init == 1:
-            if self.consensus:
-                raise ValueError("consensus=True needs several fits: n_init > 1.")
-            reason = self._fit_once(X, y)
-        else:
-            reason = fit_several(self, X, y)
+        if self.n_init == 1 and self.consensus:
+            raise ValueError("consensus=True needs several fits: n_init > 1.")
+        with self._counted(X):
+            fit = (
+                self._fit_once
+                if self.n_init == 1
+                else functools.partial(fit_several, self)
+            )
+            reason = fit(X, y)
+            empty = self._empty_clusters()
         if hasattr(self, "_callback_fit_ctx"):
             self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y)
         # Last: where warnings are errors, the estimator is fitted all the same.
         _warn(reason)
-        _warn(self._empty_clusters())
+        _warn(empty)
         return self
+
+    @contextmanager
+    def _counted(self, X) -> Iterator[None]:
+        """Put a number in the place of ``n_clusters="auto"`` while a fit lasts."""
+        if self.n_clusters != "auto":
+            yield
+            return
+        try:
+            self.n_clusters = self._count_clusters(X)
+            yield
+        finally:
+            self.n_clusters = "auto"
+
+    def _count_clusters(self, X) -> int:
+        """Number that ``n_clusters="auto"`` stands for, where a method allows it."""
+        raise NotImplementedError
 
     def _fit_once(self, X, y) -> str:
         """Fit; return what is to be warned of."""

@@ -58,9 +58,14 @@ _PARTS = {
     verbose : int, default=0
         Print a row per epoch where positive.
 """,
+    "n_clusters": """
+    n_clusters : int or "auto", default=8
+        Number of clusters. "auto": an autoencoder is trained first, which costs another
+        pretraining, its code is clustered into 30, and clusters are merged as long as
+        that raises the modularity among nearest neighbours: an estimate, see
+        ``n_clusters_``. Callbacks see the fit that follows.
+""",
     "autoencoder parameters": """
-    n_clusters : int, default=8
-        Number of clusters.
     encoder : nn.Module or callable, default=None
         Own encoder: a module (copied, never trained in place) that maps a batch of
         shape (n, n_features) or (n, channels, height, width) to features (n, ...), or

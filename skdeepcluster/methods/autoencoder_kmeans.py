@@ -34,6 +34,7 @@ class AutoencoderKMeans(AutoencoderClusterer):
 
     Parameters
     ----------
+    %(n_clusters)s
     %(autoencoder parameters)s
     kind : {"plain", "denoising", "variational"}, default="plain"
         What is reconstructed from what. The code of a variational one is its mean.
@@ -133,6 +134,9 @@ class AutoencoderKMeans(AutoencoderClusterer):
     # -- training ---------------------------------------------------------------------
 
     def _train(self, net):
+        self._learn_code(net)
+
+    def _learn_code(self, net):
         step = {
             "plain": self._reconstruction_step,
             "denoising": self._denoising_step,

@@ -33,6 +33,7 @@ class DCN(AutoencoderClusterer):
 
     Parameters
     ----------
+    %(n_clusters)s
     %(autoencoder parameters)s
     batch_norm : bool, default=True
         Batch norm in the linear layers, and one size for the whole code. Without that
@@ -147,7 +148,7 @@ class DCN(AutoencoderClusterer):
         return {"autoencoder": (before, networks), "clustering": (after, networks)}
 
     def _train(self, net):
-        self._pretrain(net, self.pretrain_max_epochs, self._reconstruction_step)
+        self._learn_code(net)
         self._place_centers(net)
         budget = self._auto_budget(net.batches.n_samples)
         plan = self._schedule(net, self.max_epochs, budget)

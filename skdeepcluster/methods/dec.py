@@ -31,6 +31,7 @@ class DEC(TargetClusterer):
 
     Parameters
     ----------
+    %(n_clusters)s
     %(autoencoder parameters)s
     alpha : float, default=1.0
         Degrees of freedom :math:`\alpha`.

@@ -43,8 +43,7 @@ class DEPICT(TargetClusterer):
 
     Parameters
     ----------
-    n_clusters : int, default=8
-        Number of clusters.
+    %(n_clusters)s
     encoder : nn.Module or callable, default=None
         Own encoder: a module (copied, never trained in place) that maps a batch of
         shape (n, n_features) or (n, channels, height, width) to features (n, ...), or

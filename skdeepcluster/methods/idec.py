@@ -24,6 +24,7 @@ class IDEC(DEC):
 
     Parameters
     ----------
+    %(n_clusters)s
     %(autoencoder parameters)s
     gamma : float, default=0.1
         Weight :math:`\gamma` of the divergence.

@@ -11,6 +11,7 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skdeepcluster.autoencoding import PRETRAINING, AutoencoderClusterer
+from skdeepcluster.base import DeepClusterer
 from skdeepcluster.docstrings import documented
 from skdeepcluster.engine import if_stopped
 from skdeepcluster.losses import (
@@ -172,6 +173,8 @@ class SpectralNet(AutoencoderClusterer):
 
     _parameter_constraints: dict = {
         **AutoencoderClusterer._parameter_constraints,
+        # Its outputs are the eigenvectors of that many clusters.
+        "n_clusters": DeepClusterer._parameter_constraints["n_clusters"],
         **PRETRAINING,
         "affinity": [StrOptions({"auto", "input", "code"})],
         "siamese": ["boolean", StrOptions({"auto"})],

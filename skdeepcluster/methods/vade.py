@@ -32,6 +32,7 @@ class VaDE(LikelihoodMixin, GenerativeMixin, AutoencoderClusterer):
 
     Parameters
     ----------
+    %(n_clusters)s
     %(autoencoder parameters)s
     likelihood : {"auto", "bernoulli", "gaussian"}, default="auto"
         :math:`p(x|z)`: Bernoulli for pixels in [0, 1]; Gaussian of variance 1/2, which
@@ -159,7 +160,7 @@ class VaDE(LikelihoodMixin, GenerativeMixin, AutoencoderClusterer):
     # -- training ---------------------------------------------------------------------
 
     def _train(self, net):
-        self._pretrain(net, self.pretrain_max_epochs, self._reconstruction_step)
+        self._learn_code(net)
         self._place_centers(net)
         budget = self._auto_budget(net.batches.n_samples, table=4_000)
         plan = self._schedule(net, self.max_epochs, budget)
