@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from scipy.stats import t
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
 from sklearn.datasets import load_iris, make_blobs
@@ -24,19 +25,24 @@ from skdeepcluster import DCCS
 from skdeepcluster.engine import ResumableCheckpoint
 from skdeepcluster.metrics import (
     InternalScorer,
+    ModularityScorer,
     StabilityScorer,
+    ace_scores,
     cluster_information,
     get_scorer,
     information_scorer,
+    modularity_scorer,
     silhouette_scorer,
     stability_scorer,
 )
-from skdeepcluster.metrics.scorers import _prediction_strength
+from skdeepcluster.metrics.adaptive import _pagerank, _significant, _weights
+from skdeepcluster.metrics.scorers import _modularity, _prediction_strength
 from skdeepcluster.model_selection import FullData
-from tests.conftest import QUICK
+from tests.conftest import QUICK, quick
 
-NAMES = ["silhouette", "calinski_harabasz", "davies_bouldin"]
-NAMES += ["stability", "prediction_strength"]
+INDICES = ["silhouette", "calinski_harabasz", "davies_bouldin"]
+NAMES = [*INDICES, "stability", "prediction_strength", "modularity", "ace"]
+EVERY = [*NAMES, "spectral_silhouette", "information", "own"]
 
 
 @pytest.fixture
@@ -80,7 +86,7 @@ def test_searches_without_labels_find_the_number_of_clusters(four, name):
         results = search.cv_results_
         tried = [next(iter(params.values())) for params in results["params"]]
         score = dict(zip(tried, results["mean_test_score"], strict=True))
-        if name in NAMES[:3]:
+        if name in (*INDICES, "modularity", "ace"):
             assert list(search.best_params_.values()) == [4]
         else:  # two pairs of blobs are as stable as four blobs
             assert score[4] == max(score.values()) > score[7] + 0.1
@@ -121,6 +127,32 @@ def test_deep_clusterers_are_searched(blobs):
         assert search.best_params_ == {"max_epochs": 60}
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_searches_in_processes_repeat_themselves(name):
+    """In a pipeline, by nested names, over a deep clusterer with a fixed seed."""
+    X, _ = make_blobs(120, centers=3, n_features=4, random_state=0)
+    model = make_pipeline(StandardScaler(), quick("ae_kmeans"))
+    grid = {"autoencoderkmeans__n_latent": [1, 3]}
+    kwargs = {"scoring": get_scorer(name), "cv": FullData(), "n_jobs": 2}
+    searches = {
+        "grid": lambda: GridSearchCV(model, grid, **kwargs),
+        "random": lambda: RandomizedSearchCV(
+            model, grid, n_iter=2, random_state=0, **kwargs
+        ),
+        "halving": lambda: HalvingGridSearchCV(
+            model, grid, min_resources=60, random_state=0, **kwargs
+        ),
+    }
+    for search in searches.values():
+        first, second = search().fit(X), search().fit(X)
+        scores = first.cv_results_["mean_test_score"]
+        assert np.isfinite(scores).all()
+        np.testing.assert_array_equal(scores, second.cv_results_["mean_test_score"])
+        np.testing.assert_array_equal(first.predict(X), second.predict(X))
+        best = first.best_params_["autoencoderkmeans__n_latent"]
+        assert first.best_estimator_[-1].n_latent == best  # refitted
+
+
 def test_indices_are_scikit_learns_in_their_space():
     X = load_iris().data
     model = KMeans(3, n_init=3, random_state=0).fit(X)
@@ -141,6 +173,84 @@ def test_indices_are_scikit_learns_in_their_space():
     assert few(model, X) == few(model, X) != silhouette_scorer(model, X)
 
 
+def test_modularity_equals_its_definition():
+    """Sum over all pairs of A_ij - d_i d_j / w within clusters, over w."""
+    X, labels = load_iris(return_X_y=True)
+    near = np.argsort(((X[:, None] - X) ** 2).sum(2) + np.eye(150) * 1e9, 1)[:, :5]
+    A = np.zeros((150, 150))
+    np.put_along_axis(A, near, 1, 1)
+    A = np.maximum(A, A.T)
+    d = A.sum(1)
+    same = labels[:, None] == labels
+    expected = ((A - np.outer(d, d) / d.sum()) * same).sum() / d.sum()
+    score = ModularityScorer(n_neighbors=5)(Fixed(labels), X)
+    # Ties among neighbours are broken one way or the other.
+    assert score == pytest.approx(expected, abs=0.01)
+    graph = sparse.csr_array(A)
+    assert _modularity(graph, labels) == pytest.approx(expected)
+    assert -0.5 <= ModularityScorer(5)(Fixed(np.arange(150) % 2), X) < 0.1
+    with pytest.warns(UserWarning, match="modularity is not defined for 1 cluster"):
+        assert modularity_scorer(Fixed(np.zeros(150)), X) == -0.5
+    for wrong in ({"n_neighbors": 0}, {"sample_size": 1.5}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            ModularityScorer(**wrong)
+
+
+def test_neighbours_follow_what_distances_cut():
+    """Two rings, one in the other: right, against halves."""
+    angle = np.linspace(0, 2 * np.pi, 150, endpoint=False)
+    ring = np.c_[np.cos(angle), np.sin(angle)]
+    X = np.r_[ring + 0.5, 4 * ring]
+    right, halves = Fixed(np.arange(300) // 150), Fixed((X[:, 0] > 0).astype(int))
+    for name in ("modularity", "spectral_silhouette", "ace"):
+        scorer = get_scorer(name)
+        assert scorer(right, X) > scorer(halves, X)
+    assert silhouette_scorer(right, X) < silhouette_scorer(halves, X)
+
+
+def test_adaptive_scores_leave_out_what_disagrees():
+    """Four spaces that rank alike, and one of noise; weights and group by hand."""
+    X, y = make_blobs(200, centers=4, cluster_std=1.0, random_state=3)
+    rng = np.random.default_rng(0)
+    labelings = []
+    for share in (0, 0.1, 0.2, 0.3, 0.5, 0.7):
+        labelings.append(np.where(rng.random(200) < share, rng.integers(0, 4, 200), y))
+    turn = np.linalg.qr(rng.normal(size=(2, 2)))[0]
+    spaces = [X, 3 * X @ turn, X + 0.3 * rng.normal(size=X.shape), X * [1.1, 1]]
+    noise = rng.normal(size=X.shape)
+    scores = ace_scores(labelings, [*spaces, noise])
+    assert (np.diff(scores) < 0).all()  # more noise in the labels, a lower score
+    single = np.array([[silhouette_score(Z, one) for one in labelings] for Z in spaces])
+    assert (single.min(0) - 1e-6 <= scores).all()
+    assert (scores <= single.max(0) + 1e-6).all()
+    weights = _weights(np.vstack([single, rng.normal(size=6)]))
+    assert weights[-1] == 0 and weights.sum() == pytest.approx(1)
+    # Few clusterings: the mean over all spaces.
+    two = ace_scores(labelings[:2], spaces)
+    np.testing.assert_allclose(two, single[:, :2].mean(0))
+    for wrong in (([], spaces), (labelings, []), (labelings, [X[:9]])):
+        with pytest.raises(ValueError, match="at least one|inconsistent"):
+            ace_scores(*wrong)
+
+
+def test_ratings_and_tests_of_correlations():
+    """PageRank's own equation, and Holm's steps on paper."""
+    edges = np.array([[0, 0.9, 0.5], [0.9, 0, 0], [0.5, 0, 0]])
+    ratings = _pagerank(edges)
+    P = edges / edges.sum(1, keepdims=True)
+    np.testing.assert_allclose(ratings, 0.15 / 3 + 0.85 * P.T @ ratings)
+    assert ratings.argmax() == 0 and ratings.sum() == pytest.approx(1)
+    correlation = np.array([[1, 0.95, 0.6], [0.95, 1, 0.75], [0.6, 0.75, 1]])
+    p = {pair: spearman_p(correlation[pair], 8) for pair in [(0, 1), (0, 2), (1, 2)]}
+    assert p[0, 1] < 0.05 / 3 and p[1, 2] < 0.05 / 2 and p[0, 2] > 0.05
+    expected = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], bool)
+    np.testing.assert_array_equal(_significant(correlation, 8), expected)
+
+
+def spearman_p(r, n):
+    return t.sf(r * np.sqrt((n - 2) / (1 - r**2)), n - 2)
+
+
 def test_reference_space_is_the_same_for_rows_and_images(images):
     labels = np.arange(60) % 3
     scores = [
@@ -152,7 +262,7 @@ def test_reference_space_is_the_same_for_rows_and_images(images):
 
 
 @pytest.mark.parametrize("labels", [[0] * 6, range(6)])
-@pytest.mark.parametrize("name", NAMES[:3])
+@pytest.mark.parametrize("name", INDICES)
 def test_too_few_clusters_are_worst_and_say_why(labels, name):
     X = np.random.default_rng(0).normal(size=(6, 2))
     with pytest.warns(UserWarning, match=f"{name} is not defined for [16] cluster"):
@@ -182,12 +292,12 @@ def test_limits_of_the_indices():
     """Clusters around one centre are worst, points are best, whatever the unit."""
     X = np.array([[-1.0, 0], [1, 0], [0, -1], [0, 1]])
     for unit in (1, 1e-10):
-        for name in NAMES[:3]:
+        for name in INDICES:
             with pytest.warns(UserWarning, match="around one and the same centre"):
                 worst = get_scorer(name)(Fixed([0, 0, 1, 1]), unit * X)
             assert worst == (-1 if name == "silhouette" else 0)
     points = np.eye(4).repeat(5, 0)
-    for name in NAMES[:3]:
+    for name in INDICES:
         best = get_scorer(name)(Fixed(np.arange(20) // 5), points)
         assert best > get_scorer(name)(Fixed(np.arange(20) // 10), points)
 
@@ -291,7 +401,7 @@ def test_information_and_mistakes(blobs):
         InternalScorer("silhouette", sample_size=None)
     with pytest.raises(TypeError, match="has no score"):
         get_scorer("own")(Fixed(), blobs)
-    for name in [*NAMES, "information", "own"]:
+    for name in EVERY:
         assert repr(pickle.loads(pickle.dumps(get_scorer(name)))) == repr(
             get_scorer(name)
         )
