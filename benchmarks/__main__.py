@@ -9,7 +9,16 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks import engine, inference, memory, modes, packages, speed, throughput
+from benchmarks import (
+    engine,
+    inference,
+    memory,
+    modes,
+    packages,
+    selection,
+    speed,
+    throughput,
+)
 from benchmarks.data import DATA, MissingData, load
 from benchmarks.papers import TABLES, smoke
 from benchmarks.run import NAMES, fit_one, in_own_process
@@ -80,6 +89,20 @@ def _parser() -> argparse.ArgumentParser:
         fits.add_argument(
             "--set", nargs="*", type=_setting, default=[], metavar="NAME=VALUE"
         )
+    choice = verbs.add_parser(
+        "selection",
+        help="how well criteria without labels choose among settings, or restarts",
+    )
+    choice.add_argument("--study", choices=selection.STUDIES, required=True)
+    choice.add_argument(
+        "--fits",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="make the fits that it lacks, then judge all that it holds; several "
+        "processes may fill one folder",
+    )
+    choice.add_argument("--seeds", type=int, default=3)
     verbs.add_parser("table", help="print medians and spreads")
     verbs.add_parser("engine", help="time the engine against a bare loop")
     pace = verbs.add_parser(
@@ -109,6 +132,8 @@ def main() -> None:
         print(memory.report())
     elif args.verb == "speed":
         print(speed.report())
+    elif args.verb == "selection":
+        _selection(args)
     elif args.verb == "papers":
         _papers(args)
     else:
@@ -157,6 +182,18 @@ def _fits(title, name, setting, args) -> None:
         row |= {"table": name, "setting": setting.name, "published": setting.published}
         _append(row, args.results)
         _show(title, row)
+
+
+def _selection(args) -> None:
+    """Fit and judge; the judged fits of a study replace those of before."""
+    selection.keep(args.fits, args.study, args.seeds)
+    rows = selection.judge(args.fits, args.study)
+    path = args.results.with_name("selection.jsonl")
+    before = read(path) if path.exists() else []
+    path.unlink(missing_ok=True)
+    for row in [*(row for row in before if row["study"] != args.study), *rows]:
+        _append(row, path)
+    print(selection.STUDIES[args.study](rows))
 
 
 def _missing(data) -> bool:

@@ -121,12 +121,10 @@ def fit(study: str, data: str, method: str, setting: str, params: dict, seed: in
     }
 
 
-def keep(folder: Path, study: str, seeds: int, only: list[str] | None = None) -> None:
+def keep(folder: Path, study: str, seeds: int) -> None:
     """Make the fits of a study that the folder does not hold yet."""
     folder.mkdir(parents=True, exist_ok=True)
     for data, method, setting, params, seed in fits_to_make(study, seeds):
-        if only and method not in only:
-            continue
         name = f"{study}-{data}-{method}-{setting}-{seed}"
         path = folder / ("".join(c if c.isalnum() or c in "-." else "_" for c in name))
         path = path.with_name(path.name + ".npz")
@@ -318,3 +316,6 @@ def restarts_table(rows: list[dict]) -> str:
         texts = [f"{np.median(v):.3f} ({min(v):.3f})" for v in values]
         lines.append(f"| {name} | {' | '.join(texts)} |")
     return "\n".join(lines)
+
+
+STUDIES = {"settings": settings_table, "restarts": restarts_table}

@@ -612,3 +612,10 @@ def test_warnings_point_to_the_line_that_fits(blobs):
     with pytest.warns(ConvergenceWarning) as caught:
         quick(learning_rate=1e30).fit(blobs)
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_that_come_first_are_refused(channels):
+    X = np.zeros((20, channels, 8, 8), np.uint8)
+    with pytest.raises(ValueError, match="np.moveaxis"):
+        DCCS(3, **QUICK).fit(X)

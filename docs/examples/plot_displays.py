@@ -7,9 +7,10 @@ Every picture here is a display in scikit-learn's manner: ``from_estimator``, of
 clusters the digits 0 to 4 that ship inside scikit-learn, as images, for a few seconds.
 
 The pictures show how its losses fell, phase by phase; how the clusters lie to each
-other; how many rows they have, and how sure these are; what it generates for each of
-them; and what they have to do with the digits. The last one asks for the number of
-clusters.
+other; how many rows they have, and how sure these are; what they have to do with the
+digits; who is typical of them, and who is on their border; what the method generates
+for each of them, and on the way from one to the next. The last one asks for the number
+of clusters: there are five digits, but more ways to write them.
 """
 
 import warnings
@@ -22,6 +23,9 @@ from skdeepcluster import VaDE
 from skdeepcluster.plotting import (
     ClusterConfusionDisplay,
     ClusterSizesDisplay,
+    EmbeddingDisplay,
+    InterpolationDisplay,
+    MembersDisplay,
     NumberOfClustersDisplay,
     SamplesDisplay,
     SilhouetteDisplay,
@@ -48,7 +52,22 @@ ClusterConfusionDisplay.from_estimator(model, X, y, ax=confusion)
 figure.savefig("plot_displays_clusters.png")
 
 # %%
-# What it takes each cluster for.
+# Where the clusters lie in the code: by principal components, and by t-SNE.
+figure = Figure(figsize=(9, 4), layout="constrained")
+left, right = figure.subplots(1, 2)
+EmbeddingDisplay.from_estimator(model, X, ax=left)
+EmbeddingDisplay.from_estimator(model, X, method="tsne", ax=right)
+figure.savefig("plot_displays_embedding.png")
+
+# %%
+# Who is in them: the surest rows, and the least sure.
+members = MembersDisplay.from_estimator(model, X, n_members=8)
+members.figure_.savefig("plot_displays_members.png")
+
+# %%
+# What it takes each cluster for, and what lies between them.
+paths = InterpolationDisplay.from_estimator(model, n_steps=12, random_state=0)
+paths.figure_.savefig("plot_displays_paths.png")
 samples = SamplesDisplay.from_estimator(model, 12, random_state=0)
 samples.figure_.savefig("plot_displays_samples.png")
 
