@@ -598,8 +598,8 @@ or (n_samples, height, width, channels)
             return ""
         return (
             f"{n_empty} of n_clusters={self.n_clusters} clusters are empty and were "
-            "dropped. Train longer (max_epochs), lower learning_rate if losses jump, or "
-            "ask for fewer clusters: X may hold too few different rows."
+            "dropped. Train longer (max_epochs), lower learning_rate if losses jump, "
+            "or ask for fewer clusters: X may hold too few different rows."
         )
 
     def _finish(self, X: np.ndarray, net: Net) -> None:
@@ -684,7 +684,7 @@ or (n_samples, height, width, channels)
             own = tuple(shape[1:])
             if len(own) == 3 and own[0] in (1, 3) and own[2] > 4 and own[1] > 4:
                 raise ValueError(
-                    f"X of shape {shape} has its channels first; images are (n_samples, "
+                    f"X of shape {shape} has channels first; images are (n_samples, "
                     "height, width, channels): use np.moveaxis(X, 1, -1)."
                 )
             if asked is not None and _three(own) != _three(asked):
