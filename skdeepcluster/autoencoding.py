@@ -139,6 +139,7 @@ class AutoencoderClusterer(DeepClusterer):
     def _count_clusters(self, X):
         """Learn a code alone, without the user's callbacks, and count its clusters."""
         device, seed, callbacks = self._device(), self._seed(), self.callbacks
+        before = self.__dict__.copy()
         self.n_clusters = 1
         with one_training_at_a_time(), on_own_stream(device), seeded(seed, device):
             X, self._description, networks = self._accept(X)
@@ -148,9 +149,12 @@ class AutoencoderClusterer(DeepClusterer):
                 with contextlib.suppress(FitStopped):  # the last good state is kept
                     self._learn_code(net)
                 codes = self._codes(net).cpu().numpy()
+            except KeyboardInterrupt:
+                self.__dict__ = before  # an earlier fit, if there was one
+                raise
             finally:
                 self.callbacks = callbacks
-                self._forget()
+            self._forget()
         return count_clusters(codes, seed)
 
     def _learn_code(self, net) -> None:

@@ -185,11 +185,9 @@ class DeepClusterer(
         own = self._own_criterion(X)
         if self._image_shape is not None or not math.isfinite(own):
             return own
-        if self.n_clusters_ < 2:
-            return -0.5
-        return modularity_scorer.of_labels(
-            self._check_X(X, fitting=False), self.labels_
-        )
+        rows = self._check_X(X, fitting=False)
+        score = modularity_scorer.of_labels(rows, self.labels_)
+        return -0.5 if isinstance(score, str) else score
 
     def _late_mean(self, name: str, phase: str | None = None) -> float:
         """Mean over the last tenth of a phase's epochs, or of all.

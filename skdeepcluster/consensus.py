@@ -21,7 +21,9 @@ def most_agreed(labelings: Sequence[np.ndarray]) -> int:
     agreement = np.zeros((n, n))
     for i in range(n):
         for j in range(i):
-            rand = adjusted_rand_score(labelings[i], labelings[j])
+            pair = labelings[i], labelings[j]
+            # All in one cluster agree with each other, which says nothing.
+            rand = adjusted_rand_score(*pair) if np.ptp(pair, axis=1).any() else 0
             agreement[i, j] = agreement[j, i] = rand
     return int(agreement.sum(1).argmax())
 

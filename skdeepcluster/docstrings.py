@@ -63,7 +63,8 @@ _PARTS = {
         Number of clusters. "auto": an autoencoder is trained first, which costs another
         pretraining, its code is clustered into 30, and clusters are merged as long as
         that raises the modularity among nearest neighbours: an estimate, see
-        ``n_clusters_``. Callbacks see the fit that follows.
+        ``n_clusters_``. Callbacks, time limits too, see only the fit that follows. One
+        blob without gaps is cut in several.
 """,
     "autoencoder parameters": """
     encoder : nn.Module or callable, default=None

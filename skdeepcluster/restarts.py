@@ -59,19 +59,20 @@ def fit_several(estimator: DeepClusterer, X, y) -> str:
         # Each is let go once it is worse than another.
         fits = (_fit_and_score(copies.pop(0), X) for _ in seeds)
     else:
-        parallel = Parallel(estimator.n_jobs)
+        # One by one, as they come: an interrupt leaves those that were finished.
+        parallel = Parallel(estimator.n_jobs, return_as="generator")
         fits = parallel(delayed(_fit_and_score)(one, X) for one in copies)
-    finished: list[DeepClusterer] = []
+    finished: list[tuple[DeepClusterer, str]] = []
     try:
         reason = _best_of(estimator, fits, finished)
+        return _agree(estimator, finished, X) if estimator.consensus else reason
     except KeyboardInterrupt:
-        _agree(estimator, finished, X)
+        if len(finished) > 1:
+            _agree(estimator, finished, X)
         raise
     except BaseException:
         estimator._forget()
         raise
-    _agree(estimator, finished, X)
-    return reason
 
 
 def _best_of(estimator, fits: Iterable, finished: list) -> str:
@@ -86,7 +87,7 @@ def _best_of(estimator, fits: Iterable, finished: list) -> str:
         if interrupted:
             raise KeyboardInterrupt
         if estimator.consensus and math.isfinite(score):
-            finished.append(fitted)
+            finished.append((fitted, its_reason))
         del fitted
         scores.append(score)
         estimator.init_scores_ = np.array(scores)
@@ -117,33 +118,54 @@ def become(estimator: DeepClusterer, fitted: DeepClusterer) -> None:
 # -- consensus ----------------------------------------------------------------------
 
 
-def _agree(estimator: DeepClusterer, fits: list[DeepClusterer], X) -> None:
-    """Become the consensus of several fits, and what they agree on most.
+def _agree(estimator: DeepClusterer, finished: list, X) -> str:
+    """Become the consensus of several fits; return what is to be warned of.
 
     Networks, history and embedding are those of the fit that agrees most with the
-    others; its clusters give the consensus theirs, so that it generates them too.
+    others; its clusters give the consensus theirs, so that it generates them too. Fits
+    with a single cluster have no say where another has more.
     """
-    if len(fits) < 2:
-        return
+    most = max((one.n_clusters_ for one, _ in finished), default=0)
+    finished = [pair for pair in finished if pair[0].n_clusters_ > 1 or most < 2]
+    if len(finished) < 2:
+        estimator.consensus_agreement_ = np.ones(len(estimator.labels_))
+        return (
+            f"Only {len(finished)} of n_init={estimator.n_init} fits can be combined: "
+            "there is no consensus, the best one is kept."
+        )
+    fits = [one for one, _ in finished]
     first = most_agreed([one.labels_ for one in fits])
-    scores = estimator.init_scores_
-    become(estimator, fits[first])
-    estimator.init_scores_ = scores
-    X = estimator._check_X(X, fitting=False)
+    # Apart, so that an interrupt leaves the best fit, not half a consensus.
+    whole = object.__new__(type(estimator))
+    whole.__dict__ = estimator.__dict__.copy()
+    become(whole, fits[first])
+    whole.init_scores_ = estimator.init_scores_
+    rows = whole._check_X(X, fitting=False)
     with one_training_at_a_time():
-        probas = [np.concatenate([p for _, p in _raw(one, X)]) for one in fits]
-        mean, orders = consensus(probas, first)
-        pairs = zip(probas, orders, strict=True)
-        votes = [p[:, order].argmax(1) == mean.argmax(1) for p, order in pairs]
-        del probas, mean, pairs
-        estimator._members = [
-            (one, order)
+        probas = [np.concatenate([p for _, p in _raw(one, rows)]) for one in fits]
+        _, orders = consensus(probas, first)
+        whole._own_kept = whole._kept
+        whole._members = [
+            (_as_member(one), order)
             for i, (one, order) in enumerate(zip(fits, orders, strict=True))
             if i != first
         ]
-        estimator._own_kept = estimator._kept
-        estimator._find_clusters(X)
-    estimator.consensus_agreement_ = np.mean(votes, axis=0)
+        whole._find_clusters(rows)
+    labels = whole._kept[whole.labels_]
+    pairs = zip(probas, orders, strict=True)
+    votes = [p[:, order].argmax(1) == labels for p, order in pairs]
+    whole.consensus_agreement_ = np.mean(votes, axis=0)
+    estimator.__dict__ = whole.__dict__
+    return finished[first][1]
+
+
+def _as_member(one: DeepClusterer) -> DeepClusterer:
+    """Copy with what predictions need, and no more."""
+    member = object.__new__(type(one))
+    apart = ("labels_", "history_", "cluster_centers_", "_embedded_centers")
+    member.__dict__ = {k: v for k, v in one.__dict__.items() if k not in apart}
+    member.callbacks = None
+    return member
 
 
 def infer_members(
@@ -156,6 +178,8 @@ def infer_members(
     for (embedding, p), *others in zip(own, *members, strict=True):
         for (_, proba), order in zip(others, orders, strict=True):
             p = p + proba[:, order]
+        # No cluster that the networks of this fit do not have.
+        p[:, np.setdiff1d(np.arange(p.shape[1]), estimator._own_kept)] = 0
         yield embedding, np.log(np.maximum(p / (1 + len(orders)), _TINY))
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import functools
+import hashlib
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import rankdata, t
 from sklearn.cluster import HDBSCAN, KMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length
 
-from skdeepcluster.metrics.scorers import InternalScorer, labels_of
+from skdeepcluster.metrics.scorers import (
+    InternalScorer,
+    labels_of,
+    too_few_clusters,
+    worst_of,
+)
 from skdeepcluster.metrics.spaces import (
     a_part_of,
     numbers_of,
@@ -19,7 +26,8 @@ from skdeepcluster.metrics.spaces import (
 )
 
 _DAMPING = 0.85  # of PageRank
-_LEVEL = 0.05  # of the tests of rank correlations, all together
+_LEVEL = 0.05  # of the tests of rank correlations in a group, all together
+_FEW = 5  # spaces whose scores are not grouped by their size
 
 # Numbers of clusters, and (neighbours, eigenvectors) of spectral spaces, that judge
 # where there is only one clustering to judge.
@@ -71,7 +79,9 @@ def ace_scores(
     **Differs from the paper.** (1) Spaces without several modes are not left out first
     (dip test). (2) Where no two spaces agree, each is a group of its own. (3) With
     fewer than four clusterings rank correlations say nothing: the mean over all spaces
-    is returned.
+    is returned. Where the paper leaves it open: all spaces may be one group, groups of
+    up to five are not divided by the size of their scores, correlations are tested
+    within a group (Holm, .05), the damping of PageRank is .85.
 
     References
     ----------
@@ -135,8 +145,10 @@ class AdaptiveScorer:
     def __call__(self, estimator, X, y=None) -> float:
         """Score of a fitted estimator on X."""
         X, labels = a_part_of(X, labels_of(estimator, X), self.sample_size)
-        X = numbers_of(estimator, X)
-        spaces, weights = _judged_spaces(X.tobytes(), X.shape, X.dtype.str)
+        too_few = too_few_clusters(labels)
+        if too_few:
+            return worst_of(-1.0, "ace", too_few)
+        spaces, weights = _judged_spaces(numbers_of(estimator, X))
         scores = _scores(self._silhouette(), [labels], spaces)[:, 0]
         return float(weights @ scores)
 
@@ -147,18 +159,38 @@ def _spaces(X: np.ndarray) -> list[np.ndarray]:
     return [Z, *(spectral_space(Z, *settings) for settings in _SPECTRAL)]
 
 
-@functools.lru_cache(maxsize=2)  # a search asks for the same ones with each candidate
-def _judged_spaces(data: bytes, shape: tuple, dtype: str):
+# A search asks for the same spaces with each candidate, split by split.
+_judged: dict[str, tuple[list[np.ndarray], np.ndarray]] = {}
+_MOST_JUDGED = 16
+
+
+def _judged_spaces(X: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     """Spaces of X that count, and their weights."""
-    spaces = _spaces(np.frombuffer(data, dtype).reshape(shape))
-    numbers = [k for k in _NUMBERS if k < shape[0]]
-    judges = [
-        KMeans(k, n_init=1, random_state=0).fit_predict(Z)
-        for Z in spaces
-        for k in numbers
-    ]
-    scorer = InternalScorer("silhouette", sample_size=max(2, shape[0]))
-    weights = _weights(_scores(scorer, judges, spaces))
+    key = hashlib.sha256(X.tobytes() + repr((X.shape, X.dtype)).encode()).hexdigest()
+    if key not in _judged:
+        while len(_judged) >= _MOST_JUDGED:
+            _judged.pop(next(iter(_judged)))
+        _judged[key] = _judge_spaces(X)
+    return _judged[key]
+
+
+def _judge_spaces(X: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    spaces = _spaces(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows
+        judges = [
+            KMeans(k, n_init=1, random_state=0).fit_predict(Z)
+            for Z in spaces
+            for k in _NUMBERS
+            if k < len(Z)
+        ]
+    judges = [labels for labels in judges if not too_few_clusters(labels)]
+    if not judges:
+        return spaces[:1], np.ones(1)
+    scorer = InternalScorer("silhouette", sample_size=max(2, len(X)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # about these clusterings
+        weights = _weights(_scores(scorer, judges, spaces))
     used = [Z for Z, weight in zip(spaces, weights, strict=True) if weight]
     return used, weights[weights > 0]
 
@@ -200,12 +232,17 @@ def _weights(scores: np.ndarray) -> np.ndarray:
 
 def _groups(correlation: np.ndarray, scores: np.ndarray) -> list[np.ndarray]:
     """Spaces whose scores agree in their order and, among these, in their size."""
+    if len(scores) == 2 and correlation[0, 1] <= 0:
+        return [np.array([0]), np.array([1])]
     first = _dense(1 - correlation, metric="precomputed")
     if (first < 0).all():
         return [np.array([i]) for i in range(len(scores))]
     groups = []
     for label in range(first.max() + 1):
         group = np.flatnonzero(first == label)
+        if len(group) <= _FEW:  # as the authors' own programme has it
+            groups.append(group)
+            continue
         second = _dense(scores[group])
         groups += [group[second == inner] for inner in range(second.max() + 1)]
         groups += [group[[i]] for i in np.flatnonzero(second < 0)]

@@ -115,15 +115,17 @@ class InternalScorer:
     def of_labels(self, X: np.ndarray, labels: np.ndarray) -> float:
         """Score of labels, for rows of shape (n_samples, n_dimensions) of a space."""
         index, score, worst = _INDICES[self.index]
-        too_few = _too_few(labels)
+        too_few = too_few_clusters(labels)
         if too_few:
-            return _worst(worst, self.index, too_few)
+            return worst_of(worst, self.index, too_few)
         # The indices do not depend on the unit, but some of their limits do.
         X = (X - X.mean(0)) / (X.std() or 1)
         _, inverse = np.unique(labels, return_inverse=True)
         centres = np.stack([X[inverse == c].mean(0) for c in range(inverse.max() + 1)])
         if np.ptp(centres, axis=0).max() < 1e-6:
-            return _worst(worst, self.index, "clusters around one and the same centre")
+            return worst_of(
+                worst, self.index, "clusters around one and the same centre"
+            )
         if self.index == "calinski_harabasz" and np.allclose(X, centres[inverse]):
             return float(np.finfo(np.float32).max)  # points; scikit-learn has 1
         return score(index(X, labels))
@@ -189,14 +191,17 @@ class ModularityScorer:
     def __call__(self, estimator, X, y=None) -> float:
         """Score of a fitted estimator on X."""
         X, labels = a_part_of(X, labels_of(estimator, X), self.sample_size)
-        return self.of_labels(numbers_of(estimator, X), labels)
+        score = self.of_labels(numbers_of(estimator, X), labels)
+        if isinstance(score, str):
+            return worst_of(-0.5, "modularity", score)
+        return score
 
-    def of_labels(self, X: np.ndarray, labels: np.ndarray) -> float:
-        """Score of the clusters of rows."""
+    def of_labels(self, X: np.ndarray, labels: np.ndarray) -> float | str:
+        """Score of the clusters of rows; or why there is none."""
         X, labels = a_part_of(X, labels, self.sample_size)
-        too_few = _too_few(labels)
+        too_few = too_few_clusters(labels)
         if too_few:
-            return _worst(-0.5, "modularity", too_few)
+            return too_few
         Z = reference_space(X)
         return _modularity(neighbour_graph(Z, self.n_neighbors), labels)
 
@@ -273,15 +278,17 @@ class StabilityScorer:
         agreement = self.kind == "agreement"
         worst = -0.5 if agreement else 0.0
         # One cluster, or a cluster per sample, would be perfectly stable.
-        too_few = _too_few(labels)
+        too_few = too_few_clusters(labels)
         if too_few:
-            return _worst(worst, "stability", too_few)
+            return worst_of(worst, "stability", too_few)
         rng = np.random.RandomState(self.random_state)
         one = self._agreement if agreement else self._strength
         try:
             scores = [one(estimator, X, labels, rng) for _ in range(self.n_repeats)]
         except _CannotFit as error:
-            return _worst(worst, "stability", f"a part of X, which is refused: {error}")
+            return worst_of(
+                worst, "stability", f"a part of X, which is refused: {error}"
+            )
         return float(np.mean(scores))
 
     def _agreement(self, estimator, X, labels, rng):
@@ -414,7 +421,7 @@ class _CannotFit(Exception):
     """A part of the data is refused, such as one with fewer rows than clusters."""
 
 
-def _too_few(labels: np.ndarray) -> str:
+def too_few_clusters(labels: np.ndarray) -> str:
     """Say so, if there is only one cluster, or none has two samples."""
     n_clusters = len(np.unique(labels))
     if 1 < n_clusters < len(labels):
@@ -422,7 +429,8 @@ def _too_few(labels: np.ndarray) -> str:
     return f"{n_clusters} cluster{'s' * (n_clusters != 1)} of {len(labels)} samples"
 
 
-def _worst(value: float, name: str, of: str) -> float:
+def worst_of(value: float, name: str, of: str) -> float:
+    """Warn why a score is not defined, and return its worst value."""
     warnings.warn(
         f"{name} is not defined for {of}; its worst value, {value:g}, is returned.",
         UserWarning,

@@ -41,7 +41,8 @@ def reference_space(X: np.ndarray, n_components: int = 50) -> np.ndarray:
     scaled = scaling(scaling.centre(rows)).flatten(1).numpy()
     if scaled.shape[1] <= n_components:
         return scaled
-    return PCA(min(n_components, len(X)), random_state=0).fit_transform(scaled)
+    with np.errstate(divide="ignore", invalid="ignore"):  # all rows alike
+        return PCA(min(n_components, len(X)), random_state=0).fit_transform(scaled)
 
 
 def reference_of(X, rows: np.ndarray) -> np.ndarray:

@@ -34,8 +34,8 @@ def compare(
     Parameters
     ----------
     estimators : dict of str to estimator, or list of estimators
-        They are cloned. Those of a list are named by their class, with a number where
-        there are several of one.
+        They are cloned. Those of a list are named by their class, that of the last step
+        for pipelines, with a number where there are several of one.
     X : array-like of shape (n_samples, n_features) or images
     y : array-like of shape (n_samples,), default=None
         Known classes. Columns ACC, NMI and ARI are added; neither scores nor the order
@@ -66,6 +66,8 @@ def compare(
     -----
     FitFailedWarning
         If an estimator could not be fitted: its scores are nan, and it is ranked last.
+    UserWarning
+        If a scorer is not defined for an estimator: that score is nan, and the last.
 
     Examples
     --------
@@ -107,7 +109,7 @@ def compare(
         raise ValueError("No estimator could be fitted; see the warnings.")
     for name, scorer in scorers.items():
         for row in done:
-            row[name] = float(scorer(row["estimator"], X))
+            row[name] = _scored(name, scorer, row["estimator"], X)
     for row in done:
         labels = labels_of(row["estimator"], X)
         row["n_clusters"] = len(np.unique(labels))
@@ -128,8 +130,27 @@ def scorers_of(scoring) -> dict[str, Callable]:
         return dict(scoring)
     if callable(scoring):
         return {"score": scoring}
-    names = [scoring] if isinstance(scoring, str) else scoring
-    return {name: get_scorer(name) for name in names}
+    given = [scoring] if isinstance(scoring, str) else scoring
+    return {
+        getattr(one, "__name__", repr(one)) if callable(one) else one: (
+            one if callable(one) else get_scorer(one)
+        )
+        for one in given
+    }
+
+
+def _scored(name: str, scorer: Callable, fitted, X) -> float:
+    """Score of a fitted estimator; nan where it lacks what the scorer needs."""
+    try:
+        return float(scorer(fitted, X))
+    except TypeError as error:
+        warnings.warn(
+            f"{name} is not defined for {type(last_step(fitted)).__name__}, which is "
+            f"ranked last by it: {error}",
+            UserWarning,
+            stacklevel=3,
+        )
+        return float("nan")
 
 
 def _fitted(name: str, estimator, X) -> dict:
@@ -151,7 +172,7 @@ def _fitted(name: str, estimator, X) -> dict:
 def _named(estimators: Iterable) -> dict:
     """Name estimators by their class, and by number where there are several of one."""
     estimators = list(estimators)
-    kinds = [type(estimator).__name__ for estimator in estimators]
+    kinds = [type(last_step(estimator)).__name__ for estimator in estimators]
     return {
         kind if kinds.count(kind) == 1 else f"{kind}-{kinds[:i].count(kind) + 1}": one
         for i, (kind, one) in enumerate(zip(kinds, estimators, strict=True))

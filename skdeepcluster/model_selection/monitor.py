@@ -21,7 +21,8 @@ except ImportError:  # scikit-learn < 1.9 has no callbacks
 class UnsupervisedMonitor(ScoringMonitor):
     """Callback of scikit-learn that scores each epoch on the training data.
 
-    scikit-learn's own ``ScoringMonitor`` records nothing where `fit` is given no y.
+    scikit-learn's own ``ScoringMonitor`` records nothing where `fit` is given no y. Of
+    several fits (`n_init`), which are one task without epochs, nothing is recorded.
 
     Parameters
     ----------

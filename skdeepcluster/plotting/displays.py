@@ -174,7 +174,8 @@ class NumberOfClustersDisplay:
         TypeError
             If it is no such table.
         """
-        if not {"rank", "n_clusters"} <= set(getattr(table, "columns", ())):
+        index = getattr(getattr(table, "index", None), "name", None)
+        if index != "n_clusters_asked":
             raise TypeError(
                 "table must be what estimate_n_clusters returns; got "
                 f"{type(table).__name__}."
@@ -203,8 +204,9 @@ class NumberOfClustersDisplay:
         self.n_clusters_ = int(self.table["rank"].idxmin())
         self.axes_ = axes_of(ax, len(scores))
         self.figure_ = self.axes_[0].figure
+        ordered = self.table.sort_index()
         for axes, name in zip(self.axes_, scores, strict=True):
-            axes.plot(self.table.index, self.table[name], "o-", color=COLOURS[0])
+            axes.plot(ordered.index, ordered[name], "o-", color=COLOURS[0])
             axes.axvline(
                 self.n_clusters_, color=COLOURS[1], linestyle="--", label="lowest rank"
             )

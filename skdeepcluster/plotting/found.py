@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from sklearn.metrics import silhouette_samples
 from sklearn.metrics.cluster import contingency_matrix
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from skdeepcluster.metrics.external import matching
 from skdeepcluster.metrics.scorers import labels_of, last_step
-from skdeepcluster.metrics.spaces import reference_of
+from skdeepcluster.metrics.spaces import numbers_of, reference_of
 from skdeepcluster.plotting.displays import COLOURS, axes_of
-from skdeepcluster.plotting.rows import Ink
+from skdeepcluster.plotting.rows import Ink, colour_of, name_columns
 
 
 class SilhouetteDisplay:
@@ -62,9 +63,9 @@ class SilhouetteDisplay:
             squares. They are measured in the reference space of the scorers.
         """
         check_is_fitted(estimator)
-        return cls.from_predictions(
-            X, labels_of(estimator, X), ax=ax, sample_size=sample_size
-        )
+        labels = labels_of(estimator, X)
+        numbers = numbers_of(estimator, X)
+        return cls.from_predictions(numbers, labels, ax=ax, sample_size=sample_size)
 
     @classmethod
     def from_predictions(cls, X, labels, *, ax=None, sample_size=2_000):
@@ -75,6 +76,7 @@ class SilhouetteDisplay:
         ValueError
             If all rows are in one cluster.
         """
+        check_consistent_length(X, labels)
         labels = np.asarray(labels)
         rows = np.unique(np.linspace(0, len(labels) - 1, sample_size).astype(int))
         if len(np.unique(labels[rows])) < 2:
@@ -104,7 +106,7 @@ class SilhouetteDisplay:
         for i, cluster in enumerate(clusters):
             values = np.sort(self.values[self.labels == cluster])
             at = np.arange(start, start + len(values))
-            self.ax_.fill_betweenx(at, 0, values, color=COLOURS[i % len(COLOURS)])
+            self.ax_.barh(at, values, height=1.0, color=colour_of(cluster, i), lw=0)
             left = (left + 1) % 4 if at.mean() - last < height else 0
             self.ax_.annotate(
                 str(cluster),
@@ -119,6 +121,8 @@ class SilhouetteDisplay:
         mean = self.values.mean()
         label = f"mean {mean:.2f}"
         self.ax_.axvline(mean, color="black", linestyle="--", label=label)
+        low, high = min(0, self.values.min()), self.values.max()
+        self.ax_.set_xlim(low - 0.25 * (high - low), high + 0.05 * (high - low))
         self.ax_.set(xlabel="silhouette coefficient", ylabel="cluster", yticks=[])
         self.ax_.legend(frameon=False, fontsize="small")
         return self
@@ -236,7 +240,10 @@ class ClusterConfusionDisplay:
     @classmethod
     def from_predictions(cls, y, labels, *, ax=None):
         """Draw given clusters against classes y."""
-        y, labels = (np.asarray(list(values)) for values in (y, labels))
+        if isinstance(y, str):
+            y = list(y)
+        y, labels = (column_or_1d(np.asarray(values)) for values in (y, labels))
+        check_consistent_length(y, labels)
         matrix = contingency_matrix(y, labels)
         classes, clusters = np.unique(y), np.unique(labels)
         matched = dict(zip(*matching(matrix)[::-1], strict=True))
@@ -275,6 +282,8 @@ class SamplesDisplay:
     ----------
     samples : ndarray of shape (n_clusters, n_samples, ...)
         Images (height, width[, channels]), or rows of a table.
+    columns : list of str, default=None
+        Names of a table's columns.
 
     Attributes
     ----------
@@ -293,8 +302,9 @@ class SamplesDisplay:
     (3, 5, 13)
     """
 
-    def __init__(self, samples):
+    def __init__(self, samples, columns=None):
         self.samples = samples
+        self.columns = columns
 
     @classmethod
     def from_estimator(cls, estimator, n_samples=8, *, ax=None, random_state=None):
@@ -320,7 +330,7 @@ class SamplesDisplay:
         shape = getattr(estimator, "_image_shape", None)
         if shape and samples.ndim == 3:  # images that were given as rows
             samples = samples.reshape(*samples.shape[:2], *shape)
-        return cls(samples).plot(ax=ax)
+        return cls(samples, getattr(estimator, "feature_names_in_", None)).plot(ax=ax)
 
     def plot(self, *, ax=None):
         """Draw one row of pictures, or one set of profiles, per cluster.
@@ -344,5 +354,8 @@ class SamplesDisplay:
             zip(self.axes_, self.samples, strict=True)
         ):
             ink.draw(axes, rows, cluster)
-        self.figure_.suptitle(f"{n} samples of each cluster", fontsize="medium")
+        name_columns(self.axes_[-1], self.columns)
+        if ax is None:  # the title of a given figure is its owner's
+            title = f"{n} samples of each cluster"
+            self.figure_.suptitle(title, fontsize="medium")
         return self

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skdeepcluster.metrics.scorers import labels_of, last_step
+from skdeepcluster.metrics.spaces import numbers_of
 from skdeepcluster.plotting.displays import COLOURS, axes_of
-from skdeepcluster.plotting.rows import Ink, as_images
+from skdeepcluster.plotting.rows import Ink, as_images, colour_of, name_columns
 
 # Beyond eight clusters colours repeat with another marker.
 _MARKERS = "o^sDvP*X"
@@ -67,8 +68,14 @@ class EmbeddingDisplay:
         labels = labels_of(estimator, X)
         shown = _spaced(len(labels), sample_size)
         embedding = np.asarray(estimator.transform(_safe_indexing(X, shown)))
-        kwargs = {"method": method, "random_state": random_state, "ax": ax}
-        return cls.from_predictions(embedding, labels[shown], **kwargs)
+        return cls.from_predictions(
+            embedding,
+            labels[shown],
+            method=method,
+            sample_size=sample_size,
+            random_state=random_state,
+            ax=ax,
+        )
 
     @classmethod
     def from_predictions(
@@ -97,12 +104,11 @@ class EmbeddingDisplay:
         ValueError
             If there is no such method, or X and labels differ in length.
         """
+        check_consistent_length(X, labels)
         X, labels = np.asarray(X), np.asarray(labels)
-        if len(X) != len(labels):
-            raise ValueError(f"X has {len(X)} rows, there are {len(labels)} labels.")
         shown = _spaced(len(labels), sample_size)
         X, labels = X[shown].reshape(len(shown), -1), labels[shown]
-        reducer, name = _reducer(method, min(2, *X.shape), random_state)
+        reducer, name = _reducer(method, len(X), min(2, *X.shape), random_state)
         if X.shape[1] > 2:
             X = np.asarray(reducer.fit_transform(X))
         else:
@@ -131,7 +137,7 @@ class EmbeddingDisplay:
                 *points.T,
                 s=9,
                 alpha=0.6,
-                color=COLOURS[i % len(COLOURS)],
+                color=colour_of(cluster, i),
                 marker=_MARKERS[i // len(COLOURS) % len(_MARKERS)],
                 linewidths=0,
             )
@@ -148,14 +154,15 @@ class EmbeddingDisplay:
         return self
 
 
-def _reducer(method, n: int, random_state):
+def _reducer(method, n_samples: int, n: int, random_state):
     """Return what makes `n` dimensions of more, and the name of its axes."""
     if hasattr(method, "fit_transform"):
         return method, type(method).__name__
     if method == "pca":
         return PCA(n, random_state=random_state), "principal component"
     if method == "tsne":
-        return TSNE(n, random_state=random_state), "t-SNE"
+        few = min(30.0, max(1.0, (n_samples - 1) / 3))
+        return TSNE(n, perplexity=few, random_state=random_state), "t-SNE"
     if method == "umap":
         try:
             from umap import UMAP
@@ -234,11 +241,18 @@ class MembersDisplay:
             image_shape = getattr(last_step(estimator), "_image_shape", None)
         proba = estimator.predict_proba(X)
         kwargs = {"n_members": n_members, "image_shape": image_shape, "ax": ax}
+        if hasattr(estimator, "steps"):
+            names = getattr(X, "columns", None)
+            shown = numbers_of(estimator, X)  # of strings, what the steps make of them
+            if names is not None and len(names) == np.shape(shown)[1]:
+                shown = type(X)(shown, columns=names)
+            X = shown
         return cls.from_predictions(X, proba, **kwargs)
 
     @classmethod
     def from_predictions(cls, X, proba, *, n_members=6, image_shape=None, ax=None):
         """Draw members by given probabilities, of shape (n_samples, n_clusters)."""
+        check_consistent_length(X, proba)
         proba = np.asarray(proba)
         if image_shape is None and np.ndim(X) > 2:
             image_shape = np.shape(X)[1:]
@@ -286,13 +300,10 @@ class MembersDisplay:
             column = self.axes_[i::2]
             column[0].set_title(kind, fontsize="medium")
             for cluster, (axes, rows) in enumerate(zip(column, clusters, strict=True)):
-                if len(rows):
-                    ink.draw(axes, rows, cluster, label=str(cluster) if not i else "")
+                ink.draw(axes, rows, cluster, label=str(cluster) if not i else "")
                 if rows.ndim == 2:
                     axes.axhline(0, color="grey", linewidth=0.5, zorder=0)
-            if self.columns is not None and len(self.columns) <= 30:
-                names = {"rotation": 45, "ha": "right", "fontsize": "x-small"}
-                column[-1].set_xticks(range(len(self.columns)), self.columns, **names)
+            name_columns(column[-1], self.columns)
         return self
 
 
@@ -305,6 +316,8 @@ class InterpolationDisplay:
         Images (height, width[, channels]), or rows of a table.
     names : list of str
         Of the paths.
+    columns : list of str, default=None
+        Names of a table's columns.
 
     Attributes
     ----------
@@ -323,9 +336,10 @@ class InterpolationDisplay:
     (2, 5, 13)
     """
 
-    def __init__(self, paths, names):
+    def __init__(self, paths, names, columns=None):
         self.paths = paths
         self.names = names
+        self.columns = columns
 
     @classmethod
     def from_estimator(
@@ -354,6 +368,7 @@ class InterpolationDisplay:
             raise ValueError(f"{type(estimator).__name__} generates no samples.")
         if pairs is None:
             pairs = [(i, i + 1) for i in range(estimator.n_clusters_ - 1)]
+        pairs = [(int(start), int(stop)) for start, stop in pairs]
         if not pairs:
             raise ValueError("A path needs two clusters.")
         paths = [
@@ -362,7 +377,8 @@ class InterpolationDisplay:
         ]
         shape = getattr(estimator, "_image_shape", None)
         paths = np.stack([as_images(path, shape) for path in paths])
-        return cls(paths, [f"{a} to {b}" for a, b in pairs]).plot(ax=ax)
+        columns = getattr(estimator, "feature_names_in_", None)
+        return cls(paths, [f"{a} to {b}" for a, b in pairs], columns).plot(ax=ax)
 
     def plot(self, *, ax=None):
         """Draw images side by side, or profiles from light to dark.
@@ -387,6 +403,7 @@ class InterpolationDisplay:
             for step in range(0 if images else n_steps):
                 shade = str(0.8 * (1 - step / max(1, n_steps - 1)))
                 ink.draw(axes, path[[step]], i, label=self.names[i], color=shade)
+        name_columns(self.axes_[-1], self.columns)
         return self
 
 

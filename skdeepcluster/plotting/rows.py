@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skdeepcluster.plotting.displays import COLOURS
+
+_MOST_NAMES = 30
 
 
 class Ink(NamedTuple):
@@ -20,8 +24,9 @@ class Ink(NamedTuple):
     @classmethod
     def of(cls, rows: np.ndarray) -> Ink:
         """Scale that these rows fill; of shape (n, height, width, ...) or (n, m)."""
-        mean, std = rows.mean(0), rows.std(0)
-        return cls(rows.min(), rows.max(), mean, np.where(std > 0, std, 1))
+        mean, std = np.nanmean(rows, 0), np.nanstd(rows, 0)
+        low, high = np.nanmin(rows), np.nanmax(rows)
+        return cls(low, high, mean, np.where(std > 0, std, 1))
 
     def draw(self, axes, rows: np.ndarray, cluster: int, label=None, **line) -> None:
         """Draw images side by side, or profiles over each other.
@@ -50,5 +55,20 @@ class Ink(NamedTuple):
 def as_images(rows: np.ndarray, image_shape) -> np.ndarray:
     """Rows in the shape of images; those of tables, where it is None, as they are."""
     rows = np.asarray(rows, dtype=np.float32)
-    rows = rows.reshape(len(rows), -1)
-    return rows.reshape(len(rows), *image_shape) if image_shape else rows
+    width = math.prod(rows.shape[1:])
+    if image_shape and math.prod(image_shape) == width:
+        return rows.reshape(len(rows), *image_shape)
+    return rows.reshape(len(rows), width)
+
+
+def name_columns(axes, columns) -> None:
+    """Write the names of a table's columns below, if there are not too many."""
+    if columns is not None and len(columns) <= _MOST_NAMES:
+        text = {"rotation": 45, "ha": "right", "fontsize": "x-small"}
+        axes.set_xticks(range(len(columns)), columns, **text)
+
+
+def colour_of(cluster, position: int) -> str:
+    """Colour of a cluster: by its number, so that it is the same in every picture."""
+    number = cluster if isinstance(cluster, Integral) else position
+    return COLOURS[int(number) % len(COLOURS)]
