@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils import check_random_state
+from sklearn.utils.parallel import Parallel, delayed
 
 from benchmarks.data import load
 from benchmarks.run import hardware
@@ -194,7 +195,8 @@ def judge(folder: Path, study: str) -> list[dict]:
         else:
             key = row["data"], row["method"], row["setting"].split("-")[0]
         groups.setdefault(key, []).append(path)
-    return [row for paths in groups.values() for row in _judged(paths, study)]
+    judged = Parallel(-1)(delayed(_judged)(paths, study) for paths in groups.values())
+    return [row for rows in judged for row in rows]
 
 
 def _judged(paths: list[Path], study: str) -> list[dict]:
@@ -227,11 +229,11 @@ def _judged(paths: list[Path], study: str) -> list[dict]:
         first = most_agreed([f.all_labels for f in fits])
         k = len(np.unique(y))
         full = [_full(f, k) for f in fits]
-        mean, _ = consensus(full, first)
-        hard, _ = consensus([np.eye(k)[p.argmax(1)] for p in full], first)
+        mean, orders = consensus(full, first)
+        soft = sum(p[:, order] for p, order in zip(full, orders, strict=True))
         for row in judged:
             row["consensus_acc"] = clustering_accuracy(y, mean.argmax(1))
-            row["hard_consensus_acc"] = clustering_accuracy(y, hard.argmax(1))
+            row["mean_acc"] = clustering_accuracy(y, soft.argmax(1))
     return judged
 
 
@@ -299,14 +301,14 @@ def restarts_table(rows: list[dict]) -> str:
         f"| criterion | {' | '.join(f'{m}, {d}' for d, m in groups)} |",
         "|---|" + "---|" * len(groups),
     ]
-    cells = {"single fits": [], "consensus": [], "consensus of labels": []}
+    cells = {"single fits": [], "consensus": [], "mean of probabilities": []}
     cells |= {f"best by {name}": [] for name in names}
     for outers in groups.values():
         single = [row["acc"] for five in outers.values() for row in five]
         cells["single fits"].append(single)
         first = [five[0] for five in outers.values()]
         cells["consensus"].append([row["consensus_acc"] for row in first])
-        cells["consensus of labels"].append([r["hard_consensus_acc"] for r in first])
+        cells["mean of probabilities"].append([row["mean_acc"] for row in first])
         for name in names:
             best = [
                 max(five, key=lambda r: r["criteria"][name]) for five in outers.values()

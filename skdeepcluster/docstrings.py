@@ -11,10 +11,12 @@ _PARTS = {
         `init_scores_`.
     consensus : bool, default=False
         Combine the fits in place of keeping the best: their clusters are matched with
-        each other (Hungarian), and the mean of their probabilities decides, also in
-        `predict`, which costs as much more. Embedding and networks are those of the fit
-        that agrees most with the others (adjusted Rand index). A fit whose score is not
-        finite has no part in it. Needs ``n_init > 1``.
+        each other (Hungarian), and they vote, also in `predict`, which costs as much
+        more. `predict_proba` are shares of the votes; the mean of the fits'
+        probabilities has one vote, which decides where others are equal. Embedding and
+        networks are those of the fit that agrees most with the others (adjusted Rand
+        index). Fits whose score is not finite, or with a single cluster where others
+        have more, have no vote. Needs ``n_init > 1``.
     n_jobs : int, default=None
         Processes that they are spread over, each with a share of the threads; None is
         one, unless joblib's context says otherwise. Callbacks then are copies; those of

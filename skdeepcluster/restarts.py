@@ -12,7 +12,7 @@ from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_random_state
 
-from skdeepcluster.consensus import consensus, most_agreed
+from skdeepcluster.consensus import consensus, most_agreed, voted
 from skdeepcluster.engine import (
     SIDE_BY_SIDE,
     in_training,
@@ -176,11 +176,14 @@ def infer_members(
     orders = [order for _, order in estimator._members]
     own = _raw(estimator, X, estimator._own_kept)
     for (embedding, p), *others in zip(own, *members, strict=True):
+        matched = [p]
         for (_, proba), order in zip(others, orders, strict=True):
-            p = p + proba[:, order]
+            matched.append(proba[:, order])
+        mean = voted(matched)
         # No cluster that the networks of this fit do not have.
-        p[:, np.setdiff1d(np.arange(p.shape[1]), estimator._own_kept)] = 0
-        yield embedding, np.log(np.maximum(p / (1 + len(orders)), _TINY))
+        dropped = np.setdiff1d(np.arange(mean.shape[1]), estimator._own_kept)
+        mean[:, dropped] = 0
+        yield embedding, np.log(np.maximum(mean, _TINY))
 
 
 def _raw(one: DeepClusterer, X: np.ndarray, kept: np.ndarray | None = None):

@@ -7,11 +7,10 @@ import pytest
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
-from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback
 
 from skdeepcluster import DCCS, IDEC, SpectralNet
-from skdeepcluster.counting import count_clusters
+from skdeepcluster.counting import count_clusters, merged
 from skdeepcluster.metrics.scorers import _modularity
 from skdeepcluster.metrics.spaces import neighbour_graph
 from tests.conftest import quick
@@ -42,6 +41,21 @@ def test_merges_are_the_best_of_all_pairs():
     assert count_clusters(Z, seed=0) == len(np.unique(labels))
 
 
+def test_rows_that_repeat_are_one():
+    rows = np.eye(5)[np.arange(400) % 5]
+    assert count_clusters(rows, seed=0) == 5
+    assert count_clusters(np.ones((100, 3)), seed=0) == 1
+
+
+def test_merged_by_hand():
+    """Groups 0 and 1, and 2 and 3, share most edges; what is left is not joined."""
+    edges = np.array([[4, 6, 0, 0], [6, 4, 1, 0], [0, 1, 4, 6], [0, 0, 6, 4]])
+    np.testing.assert_allclose(merged(edges) * edges.sum(), [[20, 1], [1, 20]])
+    # The best first: 1 and 2 by far, then nothing more.
+    edges = np.array([[5, 2, 0], [2, 5, 9], [0, 9, 5]])
+    np.testing.assert_allclose(merged(edges) * edges.sum(), [[5, 2], [2, 28]])
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_auto_is_a_fit_with_the_number_that_was_counted(method, blobs):
     auto = quick(method, n_clusters="auto").fit(blobs)
@@ -70,13 +84,21 @@ def test_auto_with_restarts_and_callbacks(blobs):
 
 
 def test_auto_leaves_things_as_they_were(blobs):
-    model = quick("idec", n_clusters="auto")
+    model = quick("idec", n_clusters="auto").fit(blobs)
+    labels = model.labels_
     for wrong in (blobs[:1], np.full((9, 3), np.nan)):
         with pytest.raises(ValueError):
             model.fit(wrong)
-        assert model.n_clusters == "auto"
-        with pytest.raises(NotFittedError):
-            model.predict(blobs)
+        assert model.n_clusters == "auto" and model.labels_ is labels
+
+    def pressed(net):
+        raise KeyboardInterrupt
+
+    model._learn_code = pressed
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(blobs)
+    assert model.n_clusters == "auto" and model.labels_ is labels
+    np.testing.assert_array_equal(model.predict(blobs), labels)
     for method in (DCCS, SpectralNet):
         with pytest.raises(ValueError, match="'n_clusters' parameter"):
             method("auto").fit(blobs)

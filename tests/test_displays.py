@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import silhouette_samples
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skdeepcluster import IDEC
 from skdeepcluster.metrics.spaces import reference_of
@@ -25,12 +25,14 @@ from skdeepcluster.plotting import (
     TrainingCurvesDisplay,
     plot_clusters,
 )
+from skdeepcluster.plotting.displays import COLOURS
 from tests.conftest import quick
 
 pytest.importorskip("pandas")
 figures = pytest.importorskip("matplotlib.figure")
 
 
+colors = pytest.importorskip("matplotlib.colors")
 pyplot = pytest.importorskip("matplotlib.pyplot")
 
 
@@ -286,3 +288,57 @@ def test_paths_are_those_that_are_generated(data, request):
         InterpolationDisplay.from_estimator(quick("dec").fit(X))
     with pytest.raises(ValueError, match="A path needs two clusters"):
         InterpolationDisplay.from_estimator(model, [])
+
+
+def test_members_of_rows_that_lack_clusters():
+    X = load_wine().data
+    model = quick("ae_kmeans", max_epochs=30).fit(X)
+    few = X[model.labels_ != 0][:5]
+    display = MembersDisplay.from_estimator(model, few)
+    assert [len(rows) for rows in display.typical][0] == 0
+    assert len(display.axes_) == 2 * model.n_clusters_
+    assert plot_clusters(model, few).axes
+
+
+def test_colours_are_those_of_clusters(blobs):
+    display = EmbeddingDisplay.from_predictions(blobs, np.arange(90) % 3 + 1)
+    found = [colors.to_hex(dots.get_facecolor()) for dots in display.ax_.collections]
+    assert found == [COLOURS[i].lower() for i in (1, 2, 3)]
+    large = np.random.default_rng(0).normal(size=(4_000, 2))
+    all_of_them = EmbeddingDisplay.from_estimator(
+        KMeans(2, n_init=1).fit(large), large, sample_size=3_500
+    )
+    assert len(all_of_them.points) == 3_500
+
+
+def test_pipelines_that_read_strings():
+    X = np.array([["r", "x"], ["g", "y"], ["b", "x"]] * 20, dtype=object)
+    pipeline = make_pipeline(OneHotEncoder(sparse_output=False), quick("dccs")).fit(X)
+    if pipeline[-1].n_clusters_ > 1:
+        assert SilhouetteDisplay.from_estimator(pipeline, X).values.shape == (60,)
+    assert MembersDisplay.from_estimator(pipeline, X).typical[0].shape[1] == 5
+
+
+def test_columns_and_titles_of_samples():
+    X = load_wine(as_frame=True).data
+    model = quick("vade").fit(X)
+    figure = figures.Figure()
+    figure.suptitle("mine")
+    axes = figure.subplots(model.n_clusters_, 1, squeeze=False)
+    display = SamplesDisplay.from_estimator(model, 2, ax=axes)
+    assert figure.get_suptitle() == "mine"
+    ticks = [label.get_text() for label in display.axes_[-1].get_xticklabels()]
+    assert ticks == list(X.columns)
+
+
+def test_inputs_of_other_lengths_and_shapes(four):
+    for draw in (
+        lambda: SilhouetteDisplay.from_predictions(four, [0, 1] * 50),
+        lambda: MembersDisplay.from_predictions(four, np.eye(2)),
+        lambda: ClusterConfusionDisplay.from_predictions([0, 1], [0, 1, 1]),
+    ):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            draw()
+    y = np.array([[0], [0], [1]])
+    display = ClusterConfusionDisplay.from_predictions(y, [1, 1, 0])
+    assert display.matrix.tolist() == [[2, 0], [0, 1]]

@@ -7,6 +7,8 @@ from sklearn.datasets import load_iris, make_blobs
 from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from skdeepcluster import DCCS
@@ -110,3 +112,18 @@ def test_one_scorer_and_the_class_of_the_splits(four):
 @pytest.fixture
 def four():
     return make_blobs(200, centers=4, cluster_std=0.4, random_state=3)[0]
+
+
+def test_a_scorer_that_is_not_defined_is_last(blobs):
+    models = [KMeans(3, n_init=1), DCCS(3, **QUICK)]
+    with pytest.warns(UserWarning, match="information is not defined for KMeans"):
+        table = compare(models, blobs, scoring=["modularity", "information"])
+    assert np.isnan(table.loc["KMeans", "information"])
+    assert np.isfinite(table["modularity"]).all()
+    named = compare(
+        [make_pipeline(StandardScaler(), KMeans(2)), KMeans(3)],
+        blobs,
+        scoring=[silhouette_scorer, "modularity"],
+    )
+    assert sorted(named.index) == ["KMeans-1", "KMeans-2"]
+    assert repr(silhouette_scorer) in named

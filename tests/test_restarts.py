@@ -3,6 +3,7 @@
 import pickle
 import signal
 import threading
+import warnings
 from itertools import permutations
 
 import numpy as np
@@ -13,9 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from skorch.callbacks import Callback
 
-from skdeepcluster import (
-    UDC,
-)
+from skdeepcluster import UDC, restarts
 from skdeepcluster.consensus import consensus, most_agreed
 from skdeepcluster.engine import SIDE_BY_SIDE, ResumableCheckpoint, TimeLimit
 from skdeepcluster.metrics import modularity_scorer
@@ -317,6 +316,12 @@ def test_clusterings_are_matched_and_averaged():
     mean, orders = consensus([one, other, one], first=0)
     assert [order.tolist() for order in orders] == [[0, 1], [1, 0], [0, 1]]
     np.testing.assert_allclose(mean[:, 0], [1, 1, 2 / 3, 0, 0])
+    # A vote each, however sure; of equal ones, the surer.
+    sure, unsure = np.array([[0.9, 0.1]]), np.array([[0.4, 0.6]])
+    mean, _ = consensus([np.vstack([p, np.eye(2)]) for p in (sure, unsure)], first=0)
+    np.testing.assert_allclose(mean[0], [(1 + 0.65) / 3, (1 + 0.35) / 3])
+    three = [np.vstack([p, np.eye(2)]) for p in (sure, unsure, unsure)]
+    assert consensus(three, first=0)[0][0].argmax() == 1
     np.testing.assert_allclose(mean.sum(1), 1)
 
 
@@ -330,7 +335,7 @@ def test_the_mean_is_matched_again_until_no_cluster_moves():
         probas.append(np.eye(5)[rng.permutation(5)[noisy]])
     mean, orders = consensus(probas, first=3)
     matched = [p[:, order] for p, order in zip(probas, orders, strict=True)]
-    np.testing.assert_allclose(mean, np.mean(matched, axis=0))
+    np.testing.assert_allclose(mean, np.mean(matched, axis=0))  # sure of themselves
     assert orders[3].tolist() == [0, 1, 2, 3, 4]
     for p in matched:
         overlaps = mean.T @ p
@@ -353,7 +358,8 @@ def test_the_most_agreed_is_in_the_middle():
 def test_a_consensus_is_the_mean_of_its_fits(model, table):
     both = several(model, consensus=True).fit(table)
     if isinstance(model, UDC):  # no fit has a score: the first one is kept
-        assert not hasattr(both, "consensus_agreement_")
+        assert both.consensus_agreement_.tolist() == [1] * 200
+        assert not hasattr(both, "_members")
         return
     seeds = np.random.RandomState(both._seed()).randint(2**31 - 1, size=3)
     fits = [clone(model).set_params(random_state=int(s)).fit(table) for s in seeds]
@@ -386,6 +392,81 @@ def test_a_consensus_is_the_mean_of_its_fits(model, table):
         )
     both.set_params(consensus=False, n_init=1).fit(table)
     assert not hasattr(both, "_members") and not hasattr(both, "consensus_agreement_")
+
+
+def test_fits_that_collapsed_have_no_say(blobs):
+    model = several(quick("ae_kmeans", max_epochs=30), consensus=True).fit(blobs)
+    again = several(quick("ae_kmeans", max_epochs=30), consensus=True)
+
+    # Two of four fits end in one cluster, and agree with each other.
+    made = quick("ae_kmeans", max_epochs=30)
+    fits = []
+    for seed in range(4):
+        one = clone(made).set_params(random_state=seed).fit(blobs)
+        if seed % 2:
+            one._model["centers"].centers[1:] = 1e6
+            one._find_clusters(blobs)
+        fits.append((one, ""))
+    assert [one.n_clusters_ for one, _ in fits] == [3, 1, 3, 1]
+    again.init_scores_ = np.zeros(4)
+    restarts.become(again, fits[0][0])
+    again.init_scores_ = np.zeros(4)
+    assert restarts._agree(again, fits, blobs) == ""
+    assert again.n_clusters_ == 3 and len(again._members) == 1
+    assert most_agreed([fits[i][0].labels_ for i in (1, 3, 0, 2)]) >= 2
+    assert model.n_clusters_ == 3
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_half_a_consensus_is_none(error, table, monkeypatch):
+    def fail(self, X):
+        if hasattr(self, "_members"):
+            raise error
+        return find(self, X)
+
+    model = several(quick("dccs"), consensus=True)
+    find = type(model)._find_clusters
+    monkeypatch.setattr(type(model), "_find_clusters", fail)
+    with pytest.raises(error):
+        model.fit(table)
+    if error is MemoryError:
+        assert not hasattr(model, "labels_")
+    else:  # the best fit
+        assert not hasattr(model, "_members")
+        np.testing.assert_array_equal(model.predict(table), model.labels_)
+
+
+def test_too_few_fits_for_a_consensus_are_said(table):
+    """And warnings are of the fit whose networks are kept."""
+
+    class Poison(Seeds):
+        def on_train_begin(self, net, **kwargs):
+            super().on_train_begin(net)
+            if len(self.seen) != 2:
+                net.heads_.output.weight.data.fill_(np.nan)
+
+    model = several(quick("augmented_gan"), consensus=True)
+    model.set_params(callbacks=[Poison()])
+    with pytest.warns(ConvergenceWarning, match="Only 1 of n_init=3 fits"):
+        model.fit(table)
+    assert np.isfinite(model.init_scores_).tolist() == [False, True, False]
+    assert model.consensus_agreement_.tolist() == [1] * 200
+
+
+def test_scores_of_fits_warn_of_nothing():
+    """Where warnings are errors, a fit is not lost for its score."""
+    X = np.eye(4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = several(quick("ae_kmeans", n_clusters=4)).fit(X)
+    assert model.labels_.shape == (4,)
+
+
+def test_members_hold_what_predictions_need(table):
+    model = several(quick("dccs"), consensus=True).fit(table)
+    for member, _ in model._members:
+        assert not hasattr(member, "labels_") and not hasattr(member, "history_")
 
 
 def test_a_consensus_of_processes_and_of_images(images):

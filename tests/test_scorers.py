@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-from scipy.stats import t
+from scipy.stats import rankdata, t
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
 from sklearn.datasets import load_iris, make_blobs
@@ -35,7 +35,7 @@ from skdeepcluster.metrics import (
     silhouette_scorer,
     stability_scorer,
 )
-from skdeepcluster.metrics.adaptive import _pagerank, _significant, _weights
+from skdeepcluster.metrics.adaptive import _groups, _pagerank, _significant, _weights
 from skdeepcluster.metrics.scorers import _modularity, _prediction_strength
 from skdeepcluster.model_selection import FullData
 from tests.conftest import QUICK, quick
@@ -231,6 +231,46 @@ def test_adaptive_scores_leave_out_what_disagrees():
     for wrong in (([], spaces), (labelings, []), (labelings, [X[:9]])):
         with pytest.raises(ValueError, match="at least one|inconsistent"):
             ace_scores(*wrong)
+
+
+def test_groups_of_spaces_and_the_best_of_them():
+    """Two groups that rank the other way round; the one with higher scores counts."""
+    up, down = np.linspace(0.1, 0.3, 8), np.linspace(0.9, 0.7, 8)
+    rng = np.random.default_rng(0)
+    scores = np.array([row + 0.001 * rng.random(8) for row in [up] * 3 + [down] * 3])
+    correlation = np.corrcoef(rankdata(scores, axis=1))
+    groups = sorted(group.tolist() for group in _groups(correlation, scores))
+    assert groups == [[0, 1, 2], [3, 4, 5]]
+    weights = _weights(scores)
+    assert (weights[:3] == 0).all() and (weights[3:] > 0.3).all()
+    # Of many that agree, those of like scores; by hand: six near .2, three near .8.
+    scores = np.array([up + 0.001 * i for i in range(6)] + [up + 0.6] * 3)
+    groups = _groups(np.ones((9, 9)), scores)
+    assert sorted(group.tolist() for group in groups) == [
+        [0, 1, 2, 3, 4, 5],
+        [6, 7, 8],
+    ]
+    np.testing.assert_allclose(_weights(scores), [0] * 6 + [1 / 3] * 3)
+    # Ratings are unequal where correlations are: the middle of a chain.
+    chain = np.array([[1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 5, 6, 8, 7]])
+    both = np.vstack([chain, [2, 1, 3, 4, 5, 6, 7, 8]]).astype(float)
+    rated = _weights(both)
+    assert rated[0] > rated[1:].max() + 0.003
+    # Two that disagree are not averaged.
+    apart = _weights(np.array([[0.1, 0.2, 0.3, 0.4, 0.5], [0.9, 0.8, 0.7, 0.6, 0.5]]))
+    assert apart.tolist() == [0, 1]
+
+
+def test_ace_of_next_to_nothing():
+    for n in (1, 2, 3):
+        with pytest.warns(UserWarning, match=f"ace is not defined for {n} cluster"):
+            assert get_scorer("ace")(Fixed(range(n)), np.eye(3)[:n]) == -1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        flat = get_scorer("ace")(Fixed([0, 0, 1, 1]), np.eye(2).repeat(2, 0))
+    assert np.isfinite(flat)
+    with pytest.warns(UserWarning, match="ace is not defined for rows that are all"):
+        assert get_scorer("ace")(Fixed(np.arange(60) % 2), np.ones((60, 80))) == -1
 
 
 def test_ratings_and_tests_of_correlations():

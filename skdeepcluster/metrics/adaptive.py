@@ -14,6 +14,7 @@ from sklearn.utils import check_consistent_length
 
 from skdeepcluster.metrics.scorers import (
     InternalScorer,
+    all_alike,
     labels_of,
     too_few_clusters,
     worst_of,
@@ -145,10 +146,11 @@ class AdaptiveScorer:
     def __call__(self, estimator, X, y=None) -> float:
         """Score of a fitted estimator on X."""
         X, labels = a_part_of(X, labels_of(estimator, X), self.sample_size)
-        too_few = too_few_clusters(labels)
-        if too_few:
-            return worst_of(-1.0, "ace", too_few)
-        spaces, weights = _judged_spaces(numbers_of(estimator, X))
+        numbers = numbers_of(estimator, X)
+        reason = too_few_clusters(labels) or all_alike(numbers)
+        if reason:
+            return worst_of(-1.0, "ace", reason)
+        spaces, weights = _judged_spaces(numbers)
         scores = _scores(self._silhouette(), [labels], spaces)[:, 0]
         return float(weights @ scores)
 

@@ -199,9 +199,9 @@ class ModularityScorer:
     def of_labels(self, X: np.ndarray, labels: np.ndarray) -> float | str:
         """Score of the clusters of rows; or why there is none."""
         X, labels = a_part_of(X, labels, self.sample_size)
-        too_few = too_few_clusters(labels)
-        if too_few:
-            return too_few
+        reason = too_few_clusters(labels) or all_alike(X)
+        if reason:
+            return reason
         Z = reference_space(X)
         return _modularity(neighbour_graph(Z, self.n_neighbors), labels)
 
@@ -427,6 +427,11 @@ def too_few_clusters(labels: np.ndarray) -> str:
     if 1 < n_clusters < len(labels):
         return ""
     return f"{n_clusters} cluster{'s' * (n_clusters != 1)} of {len(labels)} samples"
+
+
+def all_alike(X: np.ndarray) -> str:
+    """Say so, if rows do not differ."""
+    return "" if (X[0] != X).any() else "rows that are all alike"
 
 
 def worst_of(value: float, name: str, of: str) -> float:
