@@ -115,6 +115,8 @@ def fit(study: str, data: str, method: str, setting: str, params: dict, seed: in
         }
         if study == "settings" and seed == 0:
             row["stability"] = StabilityScorer(n_repeats=2)(model, X)
+            strength = StabilityScorer("prediction_strength", n_repeats=1)
+            row["prediction_strength"] = strength(model, X)
     return row, {
         "labels": model.labels_,
         "proba": model.predict_proba(X),
@@ -222,8 +224,9 @@ def _judged(paths: list[Path], study: str) -> list[dict]:
         scores["own"] = f.row["init_score" if study == "restarts" else "own"]
         scores["ace_scores, all embeddings"] = float(embeddings[i])
         scores["agreement with the others"] = float(agreement[i])
-        if "stability" in f.row:
-            scores["stability"] = f.row["stability"]
+        for name in ("stability", "prediction_strength"):  # of refits
+            if name in f.row:
+                scores[name] = f.row[name]
         judged.append({**f.row, "criteria": scores})
     if study == "restarts":
         first = most_agreed([f.all_labels for f in fits])

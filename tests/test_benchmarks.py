@@ -1,18 +1,20 @@
 import io
 import json
 import re
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from benchmarks import inference, modes, packages, throughput
+from benchmarks import inference, modes, packages, selection, throughput
 from benchmarks.__main__ import main
 from benchmarks.data import DATA, HELD_OUT, MissingData, load, load_held_out
 from benchmarks.papers import TABLES, Setting, Table, smoke
 from benchmarks.run import fit_one
 from benchmarks.table import read, table
+from skdeepcluster import AutoencoderKMeans
 from skdeepcluster.methods import METHODS
 from skdeepcluster.metrics import clustering_accuracy
 from tests.conftest import started
@@ -216,3 +218,64 @@ def test_other_packages_need_not_be_there(monkeypatch):
     X = np.random.default_rng(0).normal(size=(300, 50)).astype(np.float32)
     for *_, make in packages._PAIRS:
         assert make((8,), 1).fit(X).n_iter_ >= 3
+
+
+def _judged(data, method, acc, seed=0, setting="a", **criteria):
+    row = {"data": data, "method": method, "acc": acc, "seed": seed}
+    return {**row, "setting": setting, "criteria": criteria}
+
+
+def test_regret_and_rank_correlation_by_hand():
+    rows = []
+    for method in selection.GRIDS:
+        for acc in (0.5, 0.6, 0.9):
+            rows.append(
+                _judged("d", method, acc, good=acc, bad=-acc, odd=abs(acc - 0.6))
+            )
+    lines = selection.settings_table(rows).splitlines()
+    cells = {line.split("|")[1].strip(): line.split("|")[2:] for line in lines[2:]}
+    assert [*cells] == ["good", "odd", "bad"]  # the best first
+    assert [cell.strip() for cell in cells["good"][1:5]] == [
+        "1.00 (1.00)",
+        "0.0 (0.0)",
+        "1.00",
+        "0.0",
+    ]
+    assert cells["bad"][2].strip() == "40.0 (40.0)"  # .9 - .5, in points
+    assert cells["odd"][1].strip() == "0.50 (0.50)"  # ranks 2, 1, 3 against 1, 2, 3
+
+
+def test_the_best_of_each_five_is_taken():
+    rows = []
+    for outer, accs in enumerate([(0.2, 0.8), (0.3, 0.5), (0.6, 0.4)]):
+        for i, acc in enumerate(accs):
+            row = _judged("d", "m", acc, setting=f"{outer}-{i}", own=-acc)
+            rows.append(row | {"consensus_acc": 0.7, "mean_acc": 0.1 * outer})
+    table = selection.restarts_table(rows).splitlines()
+    cells = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in table}
+    assert cells["single fits"] == "0.450 (0.200)"
+    assert cells["best by own"] == "0.300 (0.200)"  # of .2, .3, .4
+    assert cells["consensus"] == "0.700 (0.700)"
+    assert cells["mean of probabilities"] == "0.100 (0.000)"
+
+
+def test_restarts_of_the_study_are_those_of_n_init():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    params = {"hidden_layer_sizes": (8,), "n_latent": 2, "max_epochs": 1}
+    with mock.patch.object(selection, "N_INIT", 2):
+        seeds = selection.seeds_of("ae_kmeans", 7)
+    best = AutoencoderKMeans(2, **params, n_init=2, random_state=7).fit(X)
+    scores = [
+        AutoencoderKMeans(2, **params, random_state=seed).fit(X)._init_score(X)
+        for seed in seeds
+    ]
+    np.testing.assert_array_equal(best.init_scores_, scores)
+
+
+def test_every_setting_of_the_study_can_be_made():
+    for method, grid in selection.GRIDS.items():
+        made = dict(selection.settings(method, 100))
+        assert len(made) == 6
+        for params in made.values():
+            assert set(grid) < set(params)
+            METHODS[method](2, **params)._validate_params()
