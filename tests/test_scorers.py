@@ -37,6 +37,7 @@ from skdeepcluster.metrics import (
 )
 from skdeepcluster.metrics.adaptive import _groups, _pagerank, _significant, _weights
 from skdeepcluster.metrics.scorers import _modularity, _prediction_strength
+from skdeepcluster.metrics.spaces import neighbour_graph, spectral_space
 from skdeepcluster.model_selection import FullData
 from tests.conftest import QUICK, quick
 
@@ -206,6 +207,17 @@ def test_neighbours_follow_what_distances_cut():
         scorer = get_scorer(name)
         assert scorer(right, X) > scorer(halves, X)
     assert silhouette_scorer(right, X) < silhouette_scorer(halves, X)
+
+
+def test_spectral_space_is_that_of_ng_jordan_and_weiss():
+    """Leading eigenvectors of D^-1/2 A D^-1/2, rows of length one; signs are free."""
+    X = np.random.default_rng(0).normal(size=(80, 3))
+    A = neighbour_graph(X, 10).toarray()
+    root = np.sqrt(A.sum(1))
+    vectors = np.linalg.eigh(A / np.outer(root, root))[1][:, -5:]
+    rows = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    space = spectral_space(X, n_neighbors=10, n_components=5)
+    np.testing.assert_allclose(space @ space.T, rows @ rows.T, atol=1e-6)
 
 
 def test_adaptive_scores_leave_out_what_disagrees():
