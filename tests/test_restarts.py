@@ -138,8 +138,8 @@ class FromAbove(Threads):
         with self.one_at_a_time:
             super().on_epoch_end(net)
             press = len(self.seen) == self.after
-        if press:
-            signal.raise_signal(signal.SIGINT)
+        if press:  # as a terminal does: the main thread is woken
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
 def test_an_interrupt_reaches_fits_side_by_side(table, side_by_side):

@@ -123,9 +123,9 @@ def side_by_side(calls: Iterable[Callable[[], Result]], n: int) -> Iterator[Resu
     """Make calls in `n` threads; yields their results in order.
 
     An interrupt reaches those that are running at the end of their epochs; what they
-    return then is still yielded.
+    return then is still yielded, and it is raised at last, also if all had just ended.
     """
-    stop = threading.Event()
+    stop, interrupted = threading.Event(), False
 
     def on_its_own(call):
         _own.stop = stop
@@ -139,11 +139,14 @@ def side_by_side(calls: Iterable[Callable[[], Result]], n: int) -> Iterator[Resu
             try:
                 done = result.result()
             except KeyboardInterrupt:
-                if stop.is_set():
+                if interrupted:
                     raise
+                interrupted = True
                 stop.set()
                 done = result.result()
             yield done
+        if interrupted:
+            raise KeyboardInterrupt
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
