@@ -142,7 +142,15 @@ class FromAbove(Threads):
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
-def test_an_interrupt_reaches_fits_side_by_side(table, side_by_side):
+@pytest.fixture
+def terminal():
+    """Ctrl-C as in a terminal: what a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_reaches_fits_side_by_side(table, side_by_side, terminal):
     press = FromAbove(after=12)
     model = several(quick("dccs"), max_epochs=2_000, callbacks=[press])
     before = torch.get_rng_state()
