@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--methods", nargs="+", choices=NAMES, required=True)
     run.add_argument("--data", nargs="+", choices=DATA, required=True)
     run.add_argument("--curve", action="store_true", help="keep scores over steps")
+    run.add_argument(
+        "--missing", action="store_true", help="only fits that the results lack"
+    )
     tables = "\n".join(
         f"  {name:22} {table.about}{' (needs hours)' * table.hours}"
         for name, table in TABLES.items()
@@ -147,9 +150,18 @@ def _run(args) -> None:
         for method in args.methods:
             for seed in range(args.seeds):
                 job = (method, data, seed, dict(args.set), args.minutes, args.curve)
+                if args.missing and job[:5] in _kept(args.results):
+                    continue
                 row = in_own_process(fit_one, *job)
                 _append(row, args.results)
                 _show(f"{data:16} {method:14}", row)
+
+
+def _kept(path) -> list[tuple]:
+    """Fits that are in the results file already: see `fit_one`."""
+    rows = read(path) if path.exists() else []
+    names = ("method", "data", "seed", "params", "minutes")
+    return [tuple(row[name] for name in names) for row in rows if "table" not in row]
 
 
 def _papers(args) -> None:
