@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import json
 import sys
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from benchmarks import (
     memory,
     modes,
     packages,
+    schedules,
     selection,
     speed,
     throughput,
@@ -106,6 +108,17 @@ def _parser() -> argparse.ArgumentParser:
         "processes may fill one folder",
     )
     choice.add_argument("--seeds", type=int, default=3)
+    pretraining = verbs.add_parser(
+        "schedules",
+        help="k-means in an autoencoder's code, by optimizer, weights, scaling, length",
+    )
+    pretraining.add_argument("--data", choices=DATA, required=True)
+    pretraining.add_argument("--setting", nargs="+", choices=schedules.SETTINGS)
+    pretraining.add_argument("--seed", type=int, default=0)
+    pretraining.add_argument("--minutes", type=float, default=20)
+    pretraining.add_argument(
+        "--set", nargs="*", type=_setting, default=[], metavar="NAME=VALUE"
+    )
     verbs.add_parser("table", help="print medians and spreads")
     verbs.add_parser("engine", help="time the engine against a bare loop")
     pace = verbs.add_parser(
@@ -139,6 +152,8 @@ def main() -> None:
         _selection(args)
     elif args.verb == "papers":
         _papers(args)
+    elif args.verb == "schedules":
+        _schedules(args)
     else:
         _run(args)
 
@@ -206,6 +221,22 @@ def _selection(args) -> None:
     for row in [*(row for row in before if row["study"] != args.study), *rows]:
         _append(row, path)
     print(selection.STUDIES[args.study](rows))
+
+
+def _schedules(args) -> None:
+    """Follow autoencoders, one after the other; append their curves."""
+    path = args.results.with_name("schedules.jsonl")
+    for setting in args.setting or schedules.SETTINGS:
+        job = functools.partial(schedules.follow, **dict(args.set))
+        row = in_own_process(job, setting, args.data, args.seed, args.minutes)
+        _append(row, path)
+        for point in row["curve"]:
+            print(
+                f"{args.data:16} {setting:16} step {point['step']:7,}  "
+                f"loss {point['loss']:.4f}  ACC {point['acc']:.3f}  "
+                f"NMI {point['nmi']:.3f}",
+                flush=True,
+            )
 
 
 def _missing(data) -> bool:

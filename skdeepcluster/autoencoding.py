@@ -178,7 +178,8 @@ class AutoencoderClusterer(DeepClusterer):
 
     def _code(self, x):
         """Code of a scaled batch."""
-        return self._model["encoder"](x)[1][:, : self._description["n_latent"]]
+        out, n_latent = self._model["encoder"](x)[1], self._description["n_latent"]
+        return out if out.shape[1] == n_latent else out[:, :n_latent]
 
     @staticmethod
     def _draw_code(net, x):
@@ -312,7 +313,9 @@ class TargetClusterer(AutoencoderClusterer):
     def _assign_all(self, net) -> torch.Tensor:
         """Assignments q of all rows."""
         with torch.no_grad():
-            return net.centers_(self._codes(net)).softmax(1)
+            # Over rows of ten a softmax takes ten times as long as over long columns.
+            columns = net.centers_(self._codes(net)).T.contiguous()
+            return columns.softmax(0).T.contiguous()
 
     def _own_criterion(self, X):
         """How good a fit is among fits of the same data; higher is better.

@@ -82,6 +82,40 @@ def test_no_batch_comes_twice_in_a_pass_however_many_are_drawn(kind):
         assert len(torch.unique(torch.cat(drawn[i : i + 3]))) == 12
 
 
+@pytest.mark.parametrize("kind", [Batches, ResidentBatches])
+def test_values_kept_by_row_are_those_of_the_batch(kind):
+    X = np.arange(22.0).reshape(22, 1)
+    source = batches(X, 4, kind)
+    for _ in range(3 * len(source)):
+        drawn = source.draw()
+        assert torch.equal(drawn, source.of_batch(torch.from_numpy(X).float()))
+
+
+@pytest.mark.parametrize("kind", [Batches, ResidentBatches])
+def test_draws_go_on_amid_a_pass_where_a_state_was_taken(kind):
+    source = batches(np.arange(22.0).reshape(22, 1), 4, kind)
+    for _ in range(2):
+        source.draw()
+    state = source.state_dict()
+    after = [source.draw() for _ in range(3)]
+    source.shuffle()
+    source.draw()
+    source.load_state_dict(state)
+    assert all(torch.equal(source.draw(), batch) for batch in after)
+
+
+def test_small_batches_are_gathered_several_at_once_and_large_ones_are_not(monkeypatch):
+    source, sizes = batches(np.zeros((20, 3)), 4), []
+    gather = source._gather
+    monkeypatch.setattr(source, "_gather", lambda r: sizes.append(len(r)) or gather(r))
+    for at_once in (30, 1):  # 2.5 batches, and none
+        monkeypatch.setattr("skdeepcluster.engine.data._GATHERED", at_once)
+        source.shuffle()
+        for _ in range(5):
+            assert source.draw().shape == (4, 3)
+    assert sizes == [8, 8, 4] + 5 * [4]
+
+
 def test_resident_bytes_stay_bytes():
     source = batches(np.zeros((6, 4), dtype=np.uint8), 2, ResidentBatches)
     assert source._data.dtype == torch.uint8

@@ -12,6 +12,10 @@ import torch
 # Share of the free device memory that the training data may take.
 _RESIDENT_SHARE = 0.5
 
+# Values that are gathered and scaled at once, 1 MB in float32: of a small batch the calls
+# cost more than the work.
+_GATHERED = 2**18
+
 
 def chunks(X: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Yield consecutive blocks of `size` rows (views)."""
@@ -96,8 +100,7 @@ class Batches:
 
     def shuffle(self) -> None:
         """Start a new pass: a new order, from its first row on."""
-        self._order = self._new_order().cpu().numpy()
-        self._at = 0
+        self._seek(self._new_order(), 0)
 
     def state_dict(self) -> dict[str, Any]:
         """Order of the pass, position within it and size of a batch."""
@@ -111,6 +114,8 @@ class Batches:
 
     def _seek(self, order: torch.Tensor, at: int) -> None:
         self._order, self._at = order.cpu().numpy(), at
+        # The next batches, last one first.
+        self._ready: list[torch.Tensor] = []
 
     def _gather(self, rows: np.ndarray) -> torch.Tensor:
         """Return these rows, scaled, on the device."""
@@ -127,11 +132,21 @@ class Batches:
 
     def draw(self) -> torch.Tensor:
         """Return the next minibatch, scaled, on the device."""
-        if self._at + self.batch_size > self.n_samples:
+        size = self.batch_size
+        if self._at + size > self.n_samples:
             self.shuffle()
-        self._rows = self._order[self._at : self._at + self.batch_size]
-        self._at += self.batch_size
-        return self._gather(self._rows)
+        if not self._ready:
+            n = min(_GATHERED // (size * self._X[0].size), self._left())
+            values = self._gather(self._order[self._at : self._at + max(n, 1) * size])
+            starts = range(0, len(values), size)
+            self._ready = [values[i : i + size] for i in reversed(starts)]
+        self._rows = self._order[self._at : self._at + size]
+        self._at += size
+        return self._ready.pop()
+
+    def _left(self) -> int:
+        """Whole batches left in the pass."""
+        return (self.n_samples - self._at) // self.batch_size
 
     def of_batch(self, values: torch.Tensor) -> torch.Tensor:
         """Return the entries of the last drawn batch.

@@ -51,7 +51,9 @@ class _AtPoints(Placed):
 
     def squares(self, embedding: torch.Tensor) -> torch.Tensor:
         """Squared distance of each row to each centre."""
-        return (embedding[:, None] - self.centers).square().sum(2)
+        # Without a tensor of all differences, and without the cancellation of a product.
+        exact = "donot_use_mm_for_euclid_dist"
+        return torch.cdist(embedding, self.centers, compute_mode=exact).square()
 
 
 class Centers(_AtPoints):
@@ -115,8 +117,8 @@ class StudentCenters(_AtPoints):
 
     def forward(self, embedding):
         """Logits of the assignment q."""
-        squares = self.squares(embedding)
-        return -(self.alpha + 1) / 2 * torch.log1p(squares / self.alpha)
+        # Up to a constant, log(1 + squares / alpha).
+        return -(self.alpha + 1) / 2 * torch.log(self.squares(embedding) + self.alpha)
 
 
 class MixturePrior(Placed):

@@ -1,0 +1,108 @@
+"""What k-means in an autoencoder's code depends on: optimizer, weights, scaling, length.
+
+DEC, IDEC, DCN and VaDE begin with such a code. `follow` trains one autoencoder and looks
+at its code at ever longer intervals; the labels are for its scores alone.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from sklearn.cluster import KMeans
+from skorch.callbacks import Callback
+from torch import nn
+
+from benchmarks.data import load
+from benchmarks.run import hardware
+from skdeepcluster import AutoencoderKMeans
+from skdeepcluster.engine import TimeLimit
+from skdeepcluster.metrics import external_scores
+
+_FIRST, _RATIO = 500, 2
+
+
+class _Published(AutoencoderKMeans):
+    """Optimizer and first weights of the best known rerun of DEC (DEC-keras)."""
+
+    def _optimizers(self):
+        sgd = functools.partial(torch.optim.SGD, lr=1, momentum=0.9, fused=True)
+        return {"autoencoder": (sgd, ["encoder", "decoder"])}
+
+    def _draw_weights(self, name, network, generator):
+        for layer in network.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.zeros_(layer.bias)
+                bound = layer.in_features**-0.5
+                nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+
+
+class _UniformWeights(AutoencoderKMeans):
+    """The published weights, but Adam."""
+
+    _draw_weights = _Published._draw_weights
+
+
+class _BlackIsMinusOne(AutoencoderKMeans):
+    """Pixels in [-1, 1]."""
+
+    _pixel_range = (-1.0, 1.0)
+
+
+# The default differs from each of the others in one thing, from "published" in two.
+SETTINGS = {
+    "default": AutoencoderKMeans,
+    "published": _Published,
+    "uniform weights": _UniformWeights,
+    "black is -1": _BlackIsMinusOne,
+    "denoising": functools.partial(AutoencoderKMeans, kind="denoising"),
+}
+
+
+class _Codes(Callback):
+    """Scores of k-means in the code, after 500, 1,000, 2,000, ... steps."""
+
+    def __init__(self, y):
+        self.y, self.next, self.points = y, _FIRST, []
+
+    def on_epoch_end(self, net, **kwargs):
+        if net.n_steps >= self.next:
+            self.next = net.n_steps * _RATIO
+            self.score(net)
+
+    def on_train_end(self, net, **kwargs):
+        self.score(net)
+
+    @torch.no_grad()
+    def score(self, net):
+        codes = torch.cat(
+            [net.encoder_(x)[1] for x in net.batches.in_order(1_024)]
+        ).float()
+        kmeans = KMeans(len(set(self.y)), n_init=10, random_state=0)
+        scores = external_scores(self.y, kmeans.fit_predict(codes.cpu().numpy()))
+        loss = net.history[-1].get("loss")
+        point = {"step": net.n_steps, "loss": loss, "code": float(codes.std(0).mean())}
+        self.points.append(point | {k.lower(): float(v) for k, v in scores.items()})
+
+
+def follow(setting: str, data: str, seed: int, minutes: float, **params) -> dict:
+    """Train one autoencoder for so long; one row of the results file."""
+    X, y = load(data)
+    codes = _Codes(y)
+    model = SETTINGS[setting](
+        len(set(y)),
+        random_state=seed,
+        callbacks=[codes, TimeLimit(60 * minutes)],
+        **params,
+    ).fit(X)
+    return {
+        "setting": setting,
+        "data": data,
+        "seed": seed,
+        "minutes": minutes,
+        "params": params,
+        "steps": model.n_iter_,
+        "seconds": float(model.history_["dur"].sum()),
+        "curve": codes.points,
+        **hardware(),
+    }
