@@ -99,6 +99,9 @@ _our_dec = functools.partial(_ours, DEC)
 _our_idec = functools.partial(_ours, IDEC)
 _our_dcn = functools.partial(_ours, DCN, batch_norm=False)
 
+# The interval that is published for the larger networks.
+_rarely = functools.partial(functools.partial, update_interval=140)
+
 
 def _vc(hidden, epochs: int, **params):
     return VariationalClustering(
@@ -142,6 +145,8 @@ def _heads(hidden, epochs: int):
 _PAIRS: list[tuple[str, str, Callable, str, Callable]] = [
     ("clustpy", "DEC", _dec, "DEC", _our_dec),
     ("clustpy", "IDEC", _idec, "IDEC", _our_idec),
+    ("clustpy", "DEC", _dec, "DEC, target every 140 steps", _rarely(_our_dec)),
+    ("clustpy", "IDEC", _idec, "IDEC, target every 140 steps", _rarely(_our_idec)),
     ("clustpy", "DCN", _dcn, "DCN, no batch norm", _our_dcn),
     ("clustpy", "VaDE", _vade, "VaDE", _our_vade),
     ("clustpy", "VaDE", _vade, "VariationalClustering", _vc),

@@ -1,7 +1,7 @@
-"""What k-means in an autoencoder's code depends on: optimizer, weights, scaling, length.
+"""What k-means in an autoencoder's code depends on: optimizer, weights, pixels, length.
 
-DEC, IDEC, DCN and VaDE begin with such a code. `follow` trains one autoencoder and looks
-at its code at ever longer intervals; the labels are for its scores alone.
+DEC, IDEC, DCN and VaDE begin with such a code. `follow` trains one autoencoder and
+looks at its code at ever longer intervals; the labels are for its scores alone.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ import torch
 # Share of the free device memory that the training data may take.
 _RESIDENT_SHARE = 0.5
 
-# Values that are gathered and scaled at once, 1 MB in float32: of a small batch the calls
-# cost more than the work.
+# Values that are gathered and scaled at once, 1 MB in float32: of a small batch the
+# calls cost more than the work.
 _GATHERED = 2**18
 
 

@@ -51,7 +51,7 @@ class _AtPoints(Placed):
 
     def squares(self, embedding: torch.Tensor) -> torch.Tensor:
         """Squared distance of each row to each centre."""
-        # Without a tensor of all differences, and without the cancellation of a product.
+        # Without a tensor of all differences, or the cancellation of a product.
         exact = "donot_use_mm_for_euclid_dist"
         return torch.cdist(embedding, self.centers, compute_mode=exact).square()
 
