@@ -183,9 +183,9 @@ def compare(rounds: int = 5) -> str:
             times = np.array(
                 [
                     [_step(one, *sizes, X) for one in (make, make_ours)]
-                    for _ in range(rounds)
+                    for _ in range(rounds + 1)
                 ]
-            )
+            )[1:]  # the first round warms up
             a, b = np.median(times, 0)
             ratio = times[:, 0] / times[:, 1]
             lines.append(

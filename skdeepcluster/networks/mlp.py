@@ -16,7 +16,7 @@ def hidden_layers(
         layers.append(nn.Linear(n_in, n_hidden, bias=not batch_norm))
         if batch_norm:
             layers.append(nn.BatchNorm1d(n_hidden))
-        layers.append(nn.LeakyReLU(slope))
+        layers.append(nn.LeakyReLU(slope, inplace=True))
         n_in = n_hidden
     return layers
 
