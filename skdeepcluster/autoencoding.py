@@ -31,13 +31,14 @@ from skdeepcluster.losses import (
     gaussian_log_likelihood,
     sharpened,
 )
-from skdeepcluster.networks import autoencoder
+from skdeepcluster.networks import autoencoder, fan_in_uniform_
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 
 # Of methods whose pretraining is only their beginning.
 PRETRAINING: dict = {
-    "pretrain_learning_rate": [_POSITIVE],
+    "pretrain_optimizer": [StrOptions({"adam", "sgd"})],
+    "pretrain_learning_rate": [_POSITIVE, StrOptions({"auto"})],
     "pretrain_max_epochs": [
         Interval(Integral, 1, None, closed="left"),
         StrOptions({"auto"}),
@@ -54,6 +55,8 @@ class AutoencoderClusterer(DeepClusterer):
 
     # The parameter that holds the autoencoder's widths.
     _widths = "hidden_layer_sizes"
+    # What the parameters of the autoencoder's training begin with.
+    _before = "pretrain_"
 
     _parameter_constraints: dict = {
         **DeepClusterer._parameter_constraints,
@@ -131,7 +134,11 @@ class AutoencoderClusterer(DeepClusterer):
         """Return the module of the centres, with `fit` and `fitted`."""
 
     def _draw_weights(self, name, network, generator):
-        if name != "centers":  # they are placed
+        if name == "centers":  # they are placed
+            return
+        if self._has_sgd() and name in ("encoder", "decoder"):
+            fan_in_uniform_(network, generator)
+        else:
             super()._draw_weights(name, network, generator)
 
     # -- training ---------------------------------------------------------------------
@@ -160,6 +167,18 @@ class AutoencoderClusterer(DeepClusterer):
     def _learn_code(self, net) -> None:
         """Train the autoencoder, before there are any centres."""
         self._pretrain(net, self.pretrain_max_epochs, self._reconstruction_step)
+
+    def _has_sgd(self) -> bool:
+        return getattr(self, f"{self._before}optimizer") == "sgd"
+
+    def _pretrainer(self) -> Callable:
+        """Optimizer of the autoencoder alone."""
+        rate = f"{self._before}learning_rate"
+        if not self._has_sgd():
+            return self._adam(self._auto(rate, 1e-3))
+        published = 0.1 if self._image_shape is None else 1.0
+        rate = self._auto(rate, published)
+        return functools.partial(torch.optim.SGD, lr=rate, momentum=0.9, fused=True)
 
     @staticmethod
     def _adam(rate: float) -> Callable:

@@ -83,9 +83,14 @@ _PARTS = {
     convolutional : bool, default=False
         Strided convolutions in place of the linear layers, for images of any size.
 """,
-    "pretraining parameters": """
-    pretrain_learning_rate : float, default=1e-3
-        Step size of Adam in the pretraining.
+    "pretraining parameters": r"""
+    pretrain_optimizer : {"adam", "sgd"}, default="adam"
+        Of the pretraining. "sgd": with momentum .9, from weights that are uniform
+        within :math:`\pm1/\sqrt{n_{in}}`, as published for MNIST; what it takes and
+        gives is told in :class:`AutoencoderKMeans`.
+    pretrain_learning_rate : float or "auto", default="auto"
+        Step size of the pretraining. "auto": 1e-3 of Adam; of "sgd" 1 for images, as
+        published, .1 for tables.
     pretrain_max_epochs : int or "auto", default="auto"
         Passes over the data in the pretraining. "auto": a budget of 4 steps per row, at
         least 500, at most 3,000 for tables, 10,000 for images.

@@ -8,7 +8,7 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch.nn.functional import mse_loss
 
-from skdeepcluster.autoencoding import AutoencoderClusterer
+from skdeepcluster.autoencoding import PRETRAINING, AutoencoderClusterer
 from skdeepcluster.docstrings import documented
 from skdeepcluster.losses import gaussian_kl
 from skdeepcluster.networks import Centers
@@ -39,12 +39,16 @@ class AutoencoderKMeans(AutoencoderClusterer):
     kind : {"plain", "denoising", "variational"}, default="plain"
         What is reconstructed from what. The code of a variational one is its mean.
     corruption : float, default=0.2
-        Share of the entries that are set to zero, for ``kind="denoising"``; scaled
-        inputs have mean 0, or lie between -1 and 1.
+        Share of the entries that are set to zero, for ``kind="denoising"``; columns
+        have mean 0, pixels lie in [0, 1].
     batch_size : int, default=256
         Rows of a minibatch; incomplete ones are dropped.
-    learning_rate : float, default=1e-3
-        Step size of Adam.
+    optimizer : {"adam", "sgd"}, default="adam"
+        "sgd": with momentum .9, from weights that are uniform within
+        :math:`\pm1/\sqrt{n_{in}}`, as published for MNIST; see Notes.
+    learning_rate : float or "auto", default="auto"
+        Step size. "auto": 1e-3 of Adam; of "sgd" 1 for images, as published, .1 for
+        tables.
     max_epochs : int or "auto", default="auto"
         Passes over the data. "auto": a budget of 4 steps per row, at least 500, at most
         3,000 for tables, 10,000 for images.
@@ -84,8 +88,12 @@ class AutoencoderKMeans(AutoencoderClusterer):
     ((60,), (60, 2))
     """
 
+    _before = ""
+
     _parameter_constraints: dict = {
         **AutoencoderClusterer._parameter_constraints,
+        "optimizer": PRETRAINING["pretrain_optimizer"],
+        "learning_rate": PRETRAINING["pretrain_learning_rate"],
         "kind": [StrOptions({"plain", "denoising", "variational"})],
         "corruption": [Interval(Real, 0, 1, closed="left")],
     }
@@ -101,7 +109,8 @@ class AutoencoderKMeans(AutoencoderClusterer):
         kind="plain",
         corruption=0.2,
         batch_size=256,
-        learning_rate=1e-3,
+        optimizer="adam",
+        learning_rate="auto",
         max_epochs="auto",
         tol=0.0,
         n_iter_no_change=1,
@@ -129,7 +138,7 @@ class AutoencoderKMeans(AutoencoderClusterer):
         return Centers(n_clusters, n_latent)
 
     def _optimizers(self):
-        return {"autoencoder": (self._adam(self.learning_rate), ["encoder", "decoder"])}
+        return {"autoencoder": (self._pretrainer(), ["encoder", "decoder"])}
 
     # -- training ---------------------------------------------------------------------
 

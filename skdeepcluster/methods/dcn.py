@@ -115,7 +115,8 @@ class DCN(AutoencoderClusterer):
         batch_norm=True,
         lambda_c="auto",
         batch_size=256,
-        pretrain_learning_rate=1e-3,
+        pretrain_optimizer="adam",
+        pretrain_learning_rate="auto",
         pretrain_max_epochs="auto",
         learning_rate=1e-3,
         max_epochs="auto",
@@ -142,7 +143,7 @@ class DCN(AutoencoderClusterer):
         return RunningCenters(n_clusters, n_latent)
 
     def _optimizers(self):
-        before = self._adam(self.pretrain_learning_rate)
+        before = self._pretrainer()
         after = self._adam(self.learning_rate)
         networks = ["encoder", "decoder"]
         return {"autoencoder": (before, networks), "clustering": (after, networks)}

@@ -103,7 +103,8 @@ class DEC(TargetClusterer):
         update_interval="auto",
         momentum=0.9,
         batch_size=256,
-        pretrain_learning_rate=1e-3,
+        pretrain_optimizer="adam",
+        pretrain_learning_rate="auto",
         pretrain_max_epochs="auto",
         learning_rate=0.01,
         max_epochs="auto",
@@ -137,7 +138,7 @@ class DEC(TargetClusterer):
         )
         return {
             "autoencoder": (
-                self._adam(self.pretrain_learning_rate),
+                self._pretrainer(),
                 ["encoder", "decoder"],
             ),
             "clustering": (sgd, ["encoder", "centers"]),

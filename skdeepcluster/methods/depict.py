@@ -138,7 +138,8 @@ class DEPICT(TargetClusterer):
         layer_weight=0.1,
         update_interval="auto",
         batch_size=100,
-        pretrain_learning_rate=1e-3,
+        pretrain_optimizer="adam",
+        pretrain_learning_rate="auto",
         pretrain_max_epochs="auto",
         learning_rate=1e-4,
         max_epochs="auto",
@@ -186,7 +187,7 @@ class DEPICT(TargetClusterer):
         after = self._adam(self.learning_rate)
         return {
             "autoencoder": (
-                self._adam(self.pretrain_learning_rate),
+                self._pretrainer(),
                 ["encoder", "decoder"],
             ),
             "clustering": (after, ["encoder", "decoder", "centers"]),

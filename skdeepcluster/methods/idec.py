@@ -94,7 +94,8 @@ class IDEC(DEC):
         alpha=1.0,
         update_interval="auto",
         batch_size=256,
-        pretrain_learning_rate=1e-3,
+        pretrain_optimizer="adam",
+        pretrain_learning_rate="auto",
         pretrain_max_epochs="auto",
         learning_rate=1e-3,
         max_epochs="auto",
@@ -119,7 +120,7 @@ class IDEC(DEC):
         adam = self._adam(self.learning_rate)
         return {
             "autoencoder": (
-                self._adam(self.pretrain_learning_rate),
+                self._pretrainer(),
                 ["encoder", "decoder"],
             ),
             "clustering": (adam, ["encoder", "decoder", "centers"]),

@@ -209,7 +209,8 @@ class SpectralNet(AutoencoderClusterer):
         convolutional=False,
         batch_size=1024,
         pretrain_batch_size=256,
-        pretrain_learning_rate=1e-3,
+        pretrain_optimizer="adam",
+        pretrain_learning_rate="auto",
         pretrain_max_epochs="auto",
         learning_rate=1e-3,
         max_epochs="auto",
@@ -292,7 +293,7 @@ class SpectralNet(AutoencoderClusterer):
         return Centers(n_clusters, n_latent)
 
     def _optimizers(self):
-        before = self._adam(self.pretrain_learning_rate)
+        before = self._pretrainer()
         optimizers = {"spectral": (self._adam(self.learning_rate), ["map"])}
         if self._description["reads_code"]:
             optimizers["autoencoder"] = (before, ["encoder", "decoder"])

@@ -103,7 +103,8 @@ class VaDE(LikelihoodMixin, GenerativeMixin, AutoencoderClusterer):
         convolutional=False,
         likelihood="auto",
         batch_size=100,
-        pretrain_learning_rate=1e-3,
+        pretrain_optimizer="adam",
+        pretrain_learning_rate="auto",
         pretrain_max_epochs="auto",
         learning_rate=1e-3,
         max_epochs="auto",
@@ -145,7 +146,7 @@ class VaDE(LikelihoodMixin, GenerativeMixin, AutoencoderClusterer):
         return MixturePrior(n_clusters, n_latent)
 
     def _optimizers(self):
-        before = self._adam(self.pretrain_learning_rate)
+        before = self._pretrainer()
         after = self._adam(self.learning_rate)
         return {
             "autoencoder": (before, ["encoder", "decoder"]),

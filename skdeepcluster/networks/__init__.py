@@ -14,6 +14,7 @@ from skdeepcluster.networks.custom import CustomEncoder, CustomTrunk, FrozenEnco
 from skdeepcluster.networks.dcgan import Discriminator, Sobel, dcgan, mlp_gan
 from skdeepcluster.networks.heads import ClusterHeads
 from skdeepcluster.networks.init import (
+    fan_in_uniform_,
     imsat_normal_,
     kaiming_normal_,
     normal_,
@@ -69,6 +70,7 @@ __all__ = [
     "autoencoder",
     "damaged",
     "dcgan",
+    "fan_in_uniform_",
     "imsat_normal_",
     "kaiming_normal_",
     "mlp",

@@ -43,6 +43,14 @@ def kaiming_normal_(network: nn.Module, generator: torch.Generator) -> nn.Module
     return network
 
 
+def fan_in_uniform_(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    r"""Uniform weights within :math:`\pm1/\sqrt{n_{in}}` (DEC's reruns)."""
+    for layer in _layers(network):
+        bound = 1 / math.sqrt(layer.weight[0].numel())
+        nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+    return network
+
+
 def normal_(
     network: nn.Module, generator: torch.Generator, std: float = 0.02
 ) -> nn.Module:
