@@ -11,36 +11,23 @@ import functools
 import torch
 from sklearn.cluster import KMeans
 from skorch.callbacks import Callback
-from torch import nn
 
 from benchmarks.data import load
 from benchmarks.run import hardware
 from skdeepcluster import AutoencoderKMeans
 from skdeepcluster.engine import TimeLimit
 from skdeepcluster.metrics import external_scores
+from skdeepcluster.networks import fan_in_uniform_
 
 _FIRST, _RATIO = 500, 2
 
 
-class _Published(AutoencoderKMeans):
-    """Optimizer and first weights of the best known rerun of DEC (DEC-keras)."""
-
-    def _optimizers(self):
-        sgd = functools.partial(torch.optim.SGD, lr=1, momentum=0.9, fused=True)
-        return {"autoencoder": (sgd, ["encoder", "decoder"])}
+class _UniformWeights(AutoencoderKMeans):
+    """Adam, from the weights that go with SGD."""
 
     def _draw_weights(self, name, network, generator):
-        for layer in network.modules():
-            if isinstance(layer, nn.Linear):
-                nn.init.zeros_(layer.bias)
-                bound = layer.in_features**-0.5
-                nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-
-
-class _UniformWeights(AutoencoderKMeans):
-    """The published weights, but Adam."""
-
-    _draw_weights = _Published._draw_weights
+        if name != "centers":
+            fan_in_uniform_(network, generator)
 
 
 class _BlackIsMinusOne(AutoencoderKMeans):
@@ -49,10 +36,11 @@ class _BlackIsMinusOne(AutoencoderKMeans):
     _pixel_range = (-1.0, 1.0)
 
 
-# The default differs from each of the others in one thing, from "published" in two.
+# The default differs from each of the others in one thing, from "published" in two:
+# optimizer and first weights.
 SETTINGS = {
     "default": AutoencoderKMeans,
-    "published": _Published,
+    "published": functools.partial(AutoencoderKMeans, optimizer="sgd"),
     "uniform weights": _UniformWeights,
     "black is -1": _BlackIsMinusOne,
     "denoising": functools.partial(AutoencoderKMeans, kind="denoising"),

@@ -11,7 +11,15 @@ from sklearn.datasets import load_digits, make_blobs
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
-from skdeepcluster import DCN, DEC, DEPICT, IDEC, AutoencoderKMeans, VaDE
+from skdeepcluster import (
+    DCN,
+    DEC,
+    DEPICT,
+    IDEC,
+    AutoencoderKMeans,
+    SpectralNet,
+    VaDE,
+)
 from skdeepcluster.autoencoding import TargetRefresh
 from skdeepcluster.engine import ResumableCheckpoint, TimeLimit
 from skdeepcluster.losses import sharpened
@@ -200,6 +208,43 @@ def test_a_fit_that_was_stopped_goes_on(model, table, tmp_path):
     if "changed" in whole.history_:
         changed = (one.history_["changed"] for one in (rest, whole))
         np.testing.assert_array_equal(*changed)
+
+
+@pytest.mark.parametrize(
+    ("method", "shape"),
+    [
+        *((method, (5,)) for method in (DEC, IDEC, DCN, DEPICT, VaDE)),
+        *((method, (8, 8)) for method in (DEC, IDEC, DCN, DEPICT, VaDE, SpectralNet)),
+    ],
+)
+def test_sgd_pretrains_as_published(method, shape):
+    X = np.random.default_rng(0).integers(0, 256, (60, *shape)).astype(np.uint8)
+    model = method(3, pretrain_optimizer="sgd", batch_size=20, random_state=0)
+    net, phases = started(model, X)
+    sgd = net.autoencoder_optimizer_
+    assert isinstance(sgd, torch.optim.SGD) and sgd.param_groups[0]["momentum"] == 0.9
+    assert sgd.param_groups[0]["lr"] == (1 if len(shape) == 2 else 0.1)
+    weights = [p for name, p in net._trained["autoencoder"] if p.ndim > 1]
+    for w in weights:
+        bound = w[0].numel() ** -0.5
+        assert 0.9 * bound < w.abs().max() <= bound
+        # Of a normal distribution the largest weight would be farther out.
+        assert w.detach().std().item() == pytest.approx(bound / 3**0.5, rel=0.2)
+    before = [w.detach().clone() for w in weights]
+    phases[0][0](net)
+    for w, was in zip(weights, before, strict=True):
+        step = sgd.param_groups[0]["lr"] * w.grad
+        assert torch.allclose(w.detach(), was - step, atol=1e-6)
+
+
+def test_a_step_size_that_is_given_is_taken():
+    params = {"optimizer": "sgd", "learning_rate": 0.03, "max_epochs": 1}
+    model = AutoencoderKMeans(3, hidden_layer_sizes=(4,), random_state=0, **params)
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    net, _ = started(model, X)
+    assert net.autoencoder_optimizer_.param_groups[0]["lr"] == 0.03
+    net, _ = started(model.set_params(optimizer="adam", learning_rate="auto"), X)
+    assert net.autoencoder_optimizer_.param_groups[0]["lr"] == 1e-3
 
 
 @with_targets

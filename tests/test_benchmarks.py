@@ -8,7 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import inference, modes, packages, selection, throughput
+from benchmarks import (
+    inference,
+    modes,
+    packages,
+    schedules,
+    selection,
+    throughput,
+)
 from benchmarks.__main__ import main
 from benchmarks.data import DATA, HELD_OUT, MissingData, load, load_held_out
 from benchmarks.papers import TABLES, Setting, Table, smoke
@@ -33,6 +40,16 @@ def test_a_curve_scores_on_the_way():
     row = fit_one("dccs", "wine", 0, params, None, True)
     assert [p["step"] for p in row["curve"]] == [100, 130]
     assert all(0 <= p["acc"] <= 1 for p in row["curve"])
+
+
+@pytest.mark.parametrize("setting", schedules.SETTINGS)
+def test_a_code_is_scored_on_the_way(setting, monkeypatch):
+    monkeypatch.setattr(schedules, "_FIRST", 2)
+    params = {"max_epochs": 5, "batch_size": 100, "hidden_layer_sizes": (8,)}
+    row = schedules.follow(setting, "wine", seed=0, minutes=1, **params)
+    assert [point["step"] for point in row["curve"]] == [2, 4, 5]
+    assert all(0 <= point["acc"] <= 1 for point in row["curve"])
+    assert json.loads(json.dumps(row))["curve"] == row["curve"]
 
 
 def test_table_gives_median_and_spread():

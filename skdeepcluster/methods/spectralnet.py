@@ -153,7 +153,8 @@ class SpectralNet(AutoencoderClusterer):
     the same up to signs. (5) The last layer in the end is that of all rows. (6) The
     loss is over 2m, not :math:`m^2`. A row is not its own neighbour. (7) Pairs of the
     siamese network come from at most 50,000 rows; a random pair may be one of
-    neighbours. (8) The code is scaled. (9) Budgets are smaller, see above.
+    neighbours. (8) The code is scaled. The siamese
+    network is always trained by Adam. (9) Budgets are smaller, see above.
 
     References
     ----------
@@ -293,12 +294,12 @@ class SpectralNet(AutoencoderClusterer):
         return Centers(n_clusters, n_latent)
 
     def _optimizers(self):
-        before = self._pretrainer()
         optimizers = {"spectral": (self._adam(self.learning_rate), ["map"])}
         if self._description["reads_code"]:
-            optimizers["autoencoder"] = (before, ["encoder", "decoder"])
+            optimizers["autoencoder"] = (self._pretrainer(), ["encoder", "decoder"])
         if self._description["siamese"]:
-            optimizers["siamese"] = (before, ["siamese"])
+            rate = self._auto("pretrain_learning_rate", 1e-3)
+            optimizers["siamese"] = (self._adam(rate), ["siamese"])
         return optimizers
 
     def _batch_size(self):
