@@ -17,17 +17,17 @@ from benchmarks.run import hardware
 from skdeepcluster import AutoencoderKMeans
 from skdeepcluster.engine import TimeLimit
 from skdeepcluster.metrics import external_scores
-from skdeepcluster.networks import fan_in_uniform_
+from skdeepcluster.networks import xavier_normal_
 
 _FIRST, _RATIO = 500, 2
 
 
-class _UniformWeights(AutoencoderKMeans):
-    """Adam, from the weights that go with SGD."""
+class _XavierWeights(AutoencoderKMeans):
+    """Adam, from Xavier-normal weights."""
 
     def _draw_weights(self, name, network, generator):
         if name != "centers":
-            fan_in_uniform_(network, generator)
+            xavier_normal_(network, generator)
 
 
 class _BlackIsMinusOne(AutoencoderKMeans):
@@ -36,12 +36,11 @@ class _BlackIsMinusOne(AutoencoderKMeans):
     _pixel_range = (-1.0, 1.0)
 
 
-# The default differs from each of the others in one thing, from "published" in two:
-# optimizer and first weights.
+# The default differs from each of the others in one thing.
 SETTINGS = {
     "default": AutoencoderKMeans,
     "published": functools.partial(AutoencoderKMeans, optimizer="sgd"),
-    "uniform weights": _UniformWeights,
+    "xavier weights": _XavierWeights,
     "black is -1": _BlackIsMinusOne,
     "denoising": functools.partial(AutoencoderKMeans, kind="denoising"),
 }

@@ -136,7 +136,9 @@ class AutoencoderClusterer(DeepClusterer):
     def _draw_weights(self, name, network, generator):
         if name == "centers":  # they are placed
             return
-        if self._has_sgd() and name in ("encoder", "decoder"):
+        # As published for MNIST. With wider ones a code of images shows fewer clusters.
+        linear = self._image_shape is not None and not self.convolutional
+        if name in ("encoder", "decoder") and (linear or self._has_sgd()):
             fan_in_uniform_(network, generator)
         else:
             super()._draw_weights(name, network, generator)

@@ -85,9 +85,8 @@ _PARTS = {
 """,
     "pretraining parameters": r"""
     pretrain_optimizer : {"adam", "sgd"}, default="adam"
-        Of the pretraining. "sgd": with momentum .9, from weights that are uniform
-        within :math:`\pm1/\sqrt{n_{in}}`, as published for MNIST; what it takes and
-        gives is told in :class:`AutoencoderKMeans`.
+        Of the pretraining. "sgd": with momentum .9, as published for MNIST; what it
+        takes and gives is told in :class:`AutoencoderKMeans`.
     pretrain_learning_rate : float or "auto", default="auto"
         Step size of the pretraining. "auto": 1e-3 of Adam; of "sgd" 1 for images, as
         published, .1 for tables.

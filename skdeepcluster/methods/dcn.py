@@ -80,6 +80,9 @@ class DCN(AutoencoderClusterer):
     smaller, see above, and training may end early, see `tol`; batches are larger (128
     and 20 in the paper).
 
+    What the pretraining does to the code is told in the notes of
+    :class:`AutoencoderKMeans`, whose optimizers may be set here too.
+
     References
     ----------
     .. [1] B. Yang, X. Fu, N. D. Sidiropoulos, M. Hong, "Towards K-means-friendly

@@ -70,6 +70,11 @@ class DEC(TargetClusterer):
     reimplementation keeps their order. (4) Budgets are smaller, see above. (5) A fit
     whose labels have settled ends with the interval then begun.
 
+    DEC ends a few points above k-means in the code that it starts from, so that code
+    decides. For the published figures of MNIST set ``pretrain_optimizer="sgd"`` and
+    ``pretrain_max_epochs`` to 100 or more: see the notes of
+    :class:`AutoencoderKMeans`.@DEC@
+
     References
     ----------
     .. [1] J. Xie, R. Girshick, A. Farhadi, "Unsupervised Deep Embedding for Clustering

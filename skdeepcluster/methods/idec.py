@@ -62,6 +62,9 @@ class IDEC(DEC):
     smaller, see above. (4) A fit whose labels have settled ends with the interval then
     begun.
 
+    IDEC ends a few points above k-means in the code that it starts from; for a better
+    code see the notes of :class:`AutoencoderKMeans`.
+
     References
     ----------
     .. [1] X. Guo, L. Gao, X. Liu, J. Yin, "Improved Deep Embedded Clustering with Local
