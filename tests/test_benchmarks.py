@@ -230,7 +230,7 @@ def test_predictions_beside_bare_passes(monkeypatch):
 def test_other_packages_need_not_be_there(monkeypatch):
     monkeypatch.setattr(packages, "find_spec", lambda name: None)
     lines = packages.compare().splitlines()[2:]
-    assert all("is not installed" in line for line in lines) and len(lines) == 7
+    assert all("is not installed" in line for line in lines) and len(lines) == 9
     # Ours of each pair can be fitted.
     X = np.random.default_rng(0).normal(size=(300, 50)).astype(np.float32)
     for *_, make in packages._PAIRS:
