@@ -61,7 +61,8 @@ def test_clusters_are_those_of_k_means_in_what_was_learned_of_the_code(
 
 def test_separated_blobs_and_samples_of_them(blobs):
     y = np.argmin(abs(blobs[:, :1] - [[-9, 0, 9]]), axis=1)
-    params = {**QUICK_CLUSTERGAN, "max_epochs": 1_000, "learning_rate": 1e-3}
+    # Some seeds leave a row between two clusters after half of these epochs.
+    params = {**QUICK_CLUSTERGAN, "max_epochs": 2_000, "learning_rate": 1e-3, "tol": 0}
     model = ClusterGAN(3, **params).fit(blobs)
     assert adjusted_rand_score(y, model.labels_) == 1
     rows, clusters = model.sample(200, random_state=0)
