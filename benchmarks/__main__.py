@@ -25,6 +25,7 @@ from benchmarks.data import DATA, MissingData, load
 from benchmarks.papers import TABLES, smoke
 from benchmarks.run import NAMES, fit_one, in_own_process
 from benchmarks.table import read, table
+from skdeepcluster.methods import METHODS
 
 _RESULTS = Path(__file__).parent / "results" / "results.jsonl"
 
@@ -165,18 +166,28 @@ def _run(args) -> None:
         for method in args.methods:
             for seed in range(args.seeds):
                 job = (method, data, seed, dict(args.set), args.minutes, args.curve)
-                if args.missing and job[:5] in _kept(args.results):
+                if args.missing and _key(*job) in _kept(args.results, args.curve):
                     continue
                 row = in_own_process(fit_one, *job)
                 _append(row, args.results)
                 _show(f"{data:16} {method:14}", row)
 
 
-def _kept(path) -> list[tuple]:
-    """Fits that are in the results file already: see `fit_one`."""
-    rows = read(path) if path.exists() else []
+def _key(method, data, seed, params, minutes, *_) -> tuple:
+    """What tells fits apart, as the results file holds it; see `fit_one`."""
+    if method not in METHODS:  # whose parameters are fixed
+        params, minutes = {}, None
+    return method, data, seed, json.dumps(params, sort_keys=True), minutes
+
+
+def _kept(path, curve) -> list[tuple]:
+    """Fits that are in the results file already, with a curve if asked."""
     names = ("method", "data", "seed", "params", "minutes")
-    return [tuple(row[name] for name in names) for row in rows if "table" not in row]
+    return [
+        _key(*(row[name] for name in names))
+        for row in (read(path) if path.exists() else [])
+        if "table" not in row and not (curve and "curve" not in row)
+    ]
 
 
 def _papers(args) -> None:

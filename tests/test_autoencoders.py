@@ -210,6 +210,19 @@ def test_a_fit_that_was_stopped_goes_on(model, table, tmp_path):
         np.testing.assert_array_equal(*changed)
 
 
+@pytest.mark.parametrize("scale, alpha", [(1e-5, 1.0), (1.0, 1e8)])
+def test_distances_that_are_small_beside_alpha_count(scale, alpha):
+    rng = np.random.default_rng(0)
+    z, mu = scale * rng.normal(size=(200, 2)), scale * rng.normal(size=(3, 2))
+    C = StudentCenters(3, 2, alpha)
+    C.centers.data.copy_(torch.from_numpy(mu))
+    logits = C(torch.from_numpy(z).float()).detach().numpy()
+    squares = np.square(z[:, None] - mu).sum(2)
+    np.testing.assert_array_equal(logits.argmax(1), squares.argmin(1))
+    expected = softmax(-(alpha + 1) / 2 * np.log1p(squares / alpha), axis=1)
+    np.testing.assert_allclose(softmax(logits, axis=1), expected, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("method", "shape"),
     [
@@ -224,9 +237,18 @@ def test_sgd_pretrains_as_published(method, shape):
     sgd = net.autoencoder_optimizer_
     assert isinstance(sgd, torch.optim.SGD) and sgd.param_groups[0]["momentum"] == 0.9
     assert sgd.param_groups[0]["lr"] == (1 if len(shape) == 2 else 0.1)
-    weights = [p for name, p in net._trained["autoencoder"] if p.ndim > 1]
-    for w in weights:
-        bound = w[0].numel() ** -0.5
+    layers = [
+        layer
+        for name in ("encoder", "decoder")
+        for layer in net.networks[name].modules()
+        if hasattr(layer, "weight") and layer.weight.ndim > 1
+    ]
+    weights = [layer.weight for layer in layers]
+    for layer, w in zip(layers, weights, strict=True):
+        n_in = w[0].numel()
+        if isinstance(layer, torch.nn.ConvTranspose2d):
+            n_in = layer.in_channels * w[0, 0].numel() / np.prod(layer.stride)
+        bound = n_in**-0.5
         assert 0.9 * bound < w.abs().max() <= bound
         # Of a normal distribution the largest weight would be farther out.
         assert w.detach().std().item() == pytest.approx(bound / 3**0.5, rel=0.2)

@@ -48,6 +48,9 @@ def test_a_code_is_scored_on_the_way(setting, monkeypatch):
     params = {"max_epochs": 5, "batch_size": 100, "hidden_layer_sizes": (8,)}
     row = schedules.follow(setting, "wine", seed=0, minutes=1, **params)
     assert [point["step"] for point in row["curve"]] == [2, 4, 5]
+    params["max_epochs"] = 4  # the last one has been scored when it ends
+    short = schedules.follow(setting, "wine", seed=0, minutes=1, **params)
+    assert [point["step"] for point in short["curve"]] == [2, 4]
     assert all(0 <= point["acc"] <= 1 for point in row["curve"])
     assert json.loads(json.dumps(row))["curve"] == row["curve"]
 
@@ -70,6 +73,23 @@ def test_absent_data_is_skipped_with_a_message(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("sys.argv", args)
     main()
     assert "pendigits: skipped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [
+        ("kmeans", ["--minutes", "5"]),  # which it does not heed
+        ("ae_kmeans", ["--set", "max_epochs=1", "hidden_layer_sizes=(8,)"]),
+    ],
+)
+def test_only_missing_fits_are_made(method, given, tmp_path, monkeypatch):
+    results = tmp_path / "r.jsonl"
+    args = ["benchmarks", "--results", str(results), "run", "--missing", *given]
+    args += ["--methods", method, "--data", "wine", "--seeds"]
+    for n_seeds, n_rows in (("1", 1), ("1", 1), ("2", 2)):
+        monkeypatch.setattr("sys.argv", [*args, n_seeds])
+        main()
+        assert [row["seed"] for row in read(results)] == [*range(n_rows)]
 
 
 def test_a_fit_goes_on_from_its_checkpoint(tmp_path):

@@ -108,12 +108,26 @@ def test_small_batches_are_gathered_several_at_once_and_large_ones_are_not(monke
     source, sizes = batches(np.zeros((20, 3)), 4), []
     gather = source._gather
     monkeypatch.setattr(source, "_gather", lambda r: sizes.append(len(r)) or gather(r))
-    for at_once in (30, 1):  # 2.5 batches, and none
+    for at_once in (100, 1):  # two batches, filled up, and none
         monkeypatch.setattr("skdeepcluster.engine.data._GATHERED", at_once)
         source.shuffle()
         for _ in range(5):
             assert source.draw().shape == (4, 3)
-    assert sizes == [8, 8, 4] + 5 * [4]
+    # Of two batches together each is filled up to 16 rows, which are 64 bytes or more.
+    assert sizes == [32, 32, 4] + 5 * [4]
+
+
+@pytest.mark.parametrize("width", [1, 9, 10, 16, 50])
+def test_batches_begin_where_arrays_of_their_own_could(width):
+    X = np.random.default_rng(0).normal(size=(100, width))
+    source = batches(X, 33)
+    drawn = [source.draw() for _ in range(3)]
+    assert all(batch.data_ptr() % 64 == 0 for batch in drawn)
+    assert [batch.shape for batch in drawn] == 3 * [(33, width)]
+    assert len(torch.unique(torch.cat(drawn)[:, 0])) == 99
+    assert drawn[0].untyped_storage().data_ptr() == (
+        drawn[2].untyped_storage().data_ptr()
+    )
 
 
 def test_resident_bytes_stay_bytes():

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import nn
 
-from skdeepcluster import DCCS
+from skdeepcluster import DCCS, AutoencoderKMeans
 from skdeepcluster.engine import (
     Batches,
     Convergence,
@@ -72,6 +73,17 @@ def test_an_interrupted_fit_ends_as_if_it_had_not_been(table, path, after):
     same(whole, resumed)
     # One step is an epoch here (150 rows make 9 batches, a step draws 5).
     assert len(n_steps) == 7 - after
+
+
+@pytest.mark.parametrize("width", [9, 17])
+def test_rows_that_end_anywhere_in_memory_are_taken_up_to_the_bit(path, width):
+    X = np.random.default_rng(0).normal(size=(236, width)).astype(np.float32)
+    params = {"hidden_layer_sizes": (9,), "n_latent": 2, "batch_size": 33}
+    model = AutoencoderKMeans(3, **params, device="cpu", random_state=0)
+    whole = clone(model).fit(X)
+    keep = ResumableCheckpoint(path)
+    clone(model).set_params(callbacks=[keep, TimeLimit(0)]).fit(X)
+    same(clone(model).set_params(callbacks=[keep]).fit(X), whole)
 
 
 def test_a_fit_that_was_stopped_goes_on_in_parts(table, path):

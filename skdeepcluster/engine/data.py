@@ -16,6 +16,10 @@ _RESIDENT_SHARE = 0.5
 # calls cost more than the work.
 _GATHERED = 2**18
 
+# A product can round otherwise where its rows begin at another address modulo 64 bytes,
+# which are so many values of float32.
+_ALIGNED = 64 // 4
+
 
 def chunks(X: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Yield consecutive blocks of `size` rows (views)."""
@@ -136,17 +140,28 @@ class Batches:
         if self._at + size > self.n_samples:
             self.shuffle()
         if not self._ready:
-            n = min(_GATHERED // (size * self._X[0].size), self._left())
-            values = self._gather(self._order[self._at : self._at + max(n, 1) * size])
-            starts = range(0, len(values), size)
-            self._ready = [values[i : i + size] for i in reversed(starts)]
+            self._gather_ahead()
         self._rows = self._order[self._at : self._at + size]
         self._at += size
         return self._ready.pop()
 
-    def _left(self) -> int:
-        """Whole batches left in the pass."""
-        return (self.n_samples - self._at) // self.batch_size
+    def _gather_ahead(self) -> None:
+        """Make the next batches ready, each as if it were gathered alone."""
+        size, width = self.batch_size, self._X[0].size
+        # Each begins where an array of its own could: a resumed fit gathers from
+        # another batch on, and has to see the same bits.
+        filler = -size % (_ALIGNED // math.gcd(_ALIGNED, width))
+        n = min(
+            _GATHERED // ((size + filler) * width),
+            (self.n_samples - self._at) // size,
+        )
+        if n < 2:
+            n, filler = 1, 0
+        rows = self._order[self._at : self._at + n * size].reshape(n, size)
+        rows = np.pad(rows, ((0, 0), (0, filler)), mode="edge")
+        values = self._gather(rows.ravel())
+        starts = range(0, len(values), size + filler)
+        self._ready = [values[i : i + size] for i in reversed(starts)]
 
     def of_batch(self, values: torch.Tensor) -> torch.Tensor:
         """Return the entries of the last drawn batch.

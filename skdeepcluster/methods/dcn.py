@@ -68,8 +68,8 @@ class DCN(AutoencoderClusterer):
 
     Notes
     -----
-    **Differs from the paper.** (1) Adam at once in place of layer-wise denoising, and
-    of SGD. (2) The nearest centre is that of the sample's code in the step itself, and
+    **Differs from the paper.** (1) Adam, or at least all layers at once, in place of
+    layer-wise denoising, and of SGD. (2) The nearest centre is that of the sample's code in the step itself, and
     centres move by these codes; in the paper the assignment is the one of the pass
     before, and centres move by the codes after the update. (3) Centres really move: in
     the authors' release the step ``1/count`` of integers is 0. (4) Layers are those of

@@ -51,7 +51,7 @@ class _AtPoints(Placed):
 
     def squares(self, embedding: torch.Tensor) -> torch.Tensor:
         """Squared distance of each row to each centre."""
-        # Without a tensor of all differences, or the cancellation of a product.
+        # No tensor of all differences in this pass, nor the cancellation of a product.
         exact = "donot_use_mm_for_euclid_dist"
         return torch.cdist(embedding, self.centers, compute_mode=exact).square()
 
@@ -117,8 +117,9 @@ class StudentCenters(_AtPoints):
 
     def forward(self, embedding):
         """Logits of the assignment q."""
-        # Up to a constant, log(1 + squares / alpha).
-        return -(self.alpha + 1) / 2 * torch.log(self.squares(embedding) + self.alpha)
+        # Not log(alpha + squares), which loses distances that are small beside alpha.
+        squares = self.squares(embedding)
+        return -(self.alpha + 1) / 2 * torch.log1p(squares / self.alpha)
 
 
 class MixturePrior(Placed):

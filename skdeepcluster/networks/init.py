@@ -22,6 +22,20 @@ def _layers(network: nn.Module) -> Iterator[Any]:
             yield layer
 
 
+def _fans(layer: Any) -> tuple[float, float]:
+    """Values that a value of the output is computed from, and that one goes into.
+
+    Of convolutions, those that a stride skips are left out.
+    """
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    kernel, skipped = math.prod(layer.kernel_size), math.prod(layer.stride)
+    fan_in, fan_out = layer.in_channels * kernel, layer.out_channels * kernel
+    if isinstance(layer, nn.ConvTranspose2d):
+        return fan_in / skipped, fan_out
+    return fan_in, fan_out / skipped
+
+
 def xavier_uniform_(network: nn.Module, generator: torch.Generator) -> nn.Module:
     """Xavier-uniform weights, the default of TensorFlow's layers."""
     for layer in _layers(network):
@@ -46,7 +60,7 @@ def kaiming_normal_(network: nn.Module, generator: torch.Generator) -> nn.Module
 def fan_in_uniform_(network: nn.Module, generator: torch.Generator) -> nn.Module:
     r"""Uniform weights within :math:`\pm1/\sqrt{n_{in}}` (DEC's reruns)."""
     for layer in _layers(network):
-        bound = 1 / math.sqrt(layer.weight[0].numel())
+        bound = 1 / math.sqrt(_fans(layer)[0])
         nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
     return network
 
@@ -83,16 +97,8 @@ def wgan_uniform_(network: nn.Module, generator: torch.Generator) -> nn.Module:
     :math:`\sqrt{4/(n_{in}/s^2+n_{out})}`.
     """
     for layer in _layers(network):
-        if isinstance(layer, nn.Linear):
-            std = math.sqrt(2 / (layer.in_features + layer.out_features))
-        else:
-            kernel, skipped = math.prod(layer.kernel_size), math.prod(layer.stride)
-            fan_in, fan_out = layer.in_channels * kernel, layer.out_channels * kernel
-            if isinstance(layer, nn.ConvTranspose2d):
-                fan_in /= skipped
-            else:
-                fan_out /= skipped
-            std = math.sqrt(4 / (fan_in + fan_out))
+        gain = 2 if isinstance(layer, nn.Linear) else 4
+        std = math.sqrt(gain / sum(_fans(layer)))
         bound = math.sqrt(3) * std
         nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
     return network
