@@ -69,16 +69,16 @@ class DCN(AutoencoderClusterer):
     Notes
     -----
     **Differs from the paper.** (1) Adam, or at least all layers at once, in place of
-    layer-wise denoising, and of SGD. (2) The nearest centre is that of the sample's code in the step itself, and
-    centres move by these codes; in the paper the assignment is the one of the pass
-    before, and centres move by the codes after the update. (3) Centres really move: in
-    the authors' release the step ``1/count`` of integers is 0. (4) Layers are those of
-    the other autoencoders here, not the 2000-1000-500-500-250-50 of raw MNIST and the
-    50-16-10 of Pendigits. (5) The paper has batch norm in every layer; of the code,
-    all columns together are brought to a mean variance of 1, as batch norm of each
-    makes noise in what is hardly used as large as the clusters. (6) Budgets are
-    smaller, see above, and training may end early, see `tol`; batches are larger (128
-    and 20 in the paper).
+    layer-wise denoising, and of SGD. (2) The nearest centre is that of the sample's
+    code in the step itself, and centres move by these codes; in the paper the
+    assignment is the one of the pass before, and centres move by the codes after the
+    update. (3) Centres really move: in the authors' release the step ``1/count`` of
+    integers is 0. (4) Layers are those of the other autoencoders here, not the
+    2000-1000-500-500-250-50 of raw MNIST and the 50-16-10 of Pendigits. (5) The paper
+    has batch norm in every layer; of the code, all columns together are brought to a
+    mean variance of 1, as batch norm of each makes noise in what is hardly used as
+    large as the clusters. (6) Budgets are smaller, see above, and training may end
+    early, see `tol`; batches are larger (128 and 20 in the paper).
 
     What the pretraining does to the code is told in the notes of
     :class:`AutoencoderKMeans`, whose optimizers may be set here too.

@@ -64,14 +64,14 @@ class DEC(TargetClusterer):
 
     Notes
     -----
-    **Differs from the paper.** (1) The autoencoder is trained at once, by Adam
-    unless told otherwise, not layer by layer with dropout by SGD for 300,000 steps. (2) The divergence is the mean
-    over the rows. (3) Rows are drawn in a new order in each pass, where a known
-    reimplementation keeps their order. (4) Budgets are smaller, see above. (5) A fit
-    whose labels have settled ends with the interval then begun. (6) Tables have
-    layers of (500, 500), Xavier-normal first weights unless by SGD, and inputs are
-    scaled by `scale`, not to a mean square of 1. (7) The interval follows the size of
-    the data, where 140 and 30 are published.
+    **Differs from the paper.** (1) The autoencoder is trained at once, by Adam unless
+    told otherwise, not layer by layer with dropout by SGD for 300,000 steps. (2) The
+    divergence is the mean over the rows. (3) Rows are drawn in a new order in each
+    pass, where a known reimplementation keeps their order. (4) Budgets are smaller, see
+    above. (5) A fit whose labels have settled ends with the interval then begun. (6)
+    Tables have layers of (500, 500), Xavier-normal first weights unless by SGD, and
+    inputs are scaled by `scale`, not to a mean square of 1. (7) The interval follows
+    the size of the data, where 140 and 30 are published.
 
     DEC ends a few points above k-means in the code that it starts from, so that code
     decides: see the notes of :class:`AutoencoderKMeans`. On all of MNIST, with

@@ -64,10 +64,9 @@ class VaDE(LikelihoodMixin, GenerativeMixin, AutoencoderClusterer):
     Notes
     -----
     **Differs from the paper.** (1) Clusters are read at the mean of :math:`q(z|x)`, not
-    at a draw. (2) The step size is constant, 1e-3; the paper's falls from 2e-3 to
-    2e-4. (3)
-    The autoencoder is trained at once. (4) Budgets are smaller, see above. (5) Adam's
-    :math:`\epsilon` is torch's 1e-8, not 1e-4. (6) The pretraining ascends the
+    at a draw. (2) The step size is constant, 1e-3; the paper's falls from 2e-3 to 2e-4.
+    (3) The autoencoder is trained at once. (4) Budgets are smaller, see above. (5)
+    Adam's :math:`\epsilon` is torch's 1e-8, not 1e-4. (6) The pretraining ascends the
     likelihood, also where that is not the squared error. (7) The first mixture is
     fitted by expectation maximisation on all data (Reuters: k-means in the paper), and
     no data set has a weight of its own for the reconstruction (HHAR: 5). (8) Tables
