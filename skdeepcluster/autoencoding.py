@@ -8,30 +8,33 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from torch import nn
 from torch.nn.functional import kl_div, mse_loss
 
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.counting import count_clusters
+from skdeepcluster.docstrings import documented
 from skdeepcluster.engine import (
     FitStopped,
     on_own_stream,
     one_training_at_a_time,
     seeded,
 )
+from skdeepcluster.engine.callbacks import with_callbacks
 from skdeepcluster.generative import draw_gaussian
 from skdeepcluster.losses import (
     bernoulli_log_likelihood,
     gaussian_log_likelihood,
     sharpened,
 )
-from skdeepcluster.networks import autoencoder, fan_in_uniform_
+from skdeepcluster.networks import Scaling, autoencoder, fan_in_uniform_
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 
@@ -69,6 +72,8 @@ class AutoencoderClusterer(DeepClusterer):
         "convolutional": ["boolean"],
     }
 
+    # What kind of autoencoder `_networks` builds; None: none that others could take.
+    _autoencoder: str | None = "plain"
     # Black is 0, as published: where it is -1, an image is mostly its border.
     _pixel_range = (0.0, 1.0)
     # Whether layers and code are normalised; a parameter where that is a choice.
@@ -123,6 +128,17 @@ class AutoencoderClusterer(DeepClusterer):
         )
         C = cls._centers(n_clusters, n_latent, **own)
         return {"encoder": E, "decoder": D, "centers": C}
+
+    def _of_autoencoder(self, description: dict[str, Any]) -> dict[str, Any]:
+        """What has to be the same where its weights are to mean the same."""
+        names = ["encoder", "n_latent", "n_out", "batch_norm"]
+        names += ["input_shape", "convolutional"]
+        return {
+            "autoencoder": self._autoencoder,
+            self._widths: description["hidden"],
+            **{name: description[name] for name in names},
+            "scale": self.scale,
+        }
 
     def _n_out(self) -> int:
         """Width of the encoder's output, whose first part is the code."""
@@ -284,15 +300,105 @@ class LikelihoodMixin:
         return out.sigmoid() if self._is_bernoulli(shape) else out
 
 
-class TargetClusterer(AutoencoderClusterer):
+class Pretrained(NamedTuple):
+    """What a fit takes over from a fitted autoencoder."""
+
+    about: dict[str, Any]
+    scaling: dict[str, np.ndarray]
+    states: dict[str, dict[str, torch.Tensor]]
+
+
+class PretrainedClusterer(AutoencoderClusterer):
+    """Base of methods that go on from the code of an autoencoder, theirs or another's.
+
+    A method's `_train` begins with `_learn_code`.
+    """
+
+    _parameter_constraints: dict = {
+        **AutoencoderClusterer._parameter_constraints,
+        **PRETRAINING,
+    }
+
+    _given = ("_pretrained",)
+    _pretrained: Pretrained | None = None
+
+    @with_callbacks
+    @documented
+    def fit(self, X, y=None, pretrained=None):
+        """Learn the clusters of X.
+
+        Parameters
+        ----------
+        %(X and y)s
+        pretrained : estimator, default=None
+            Fitted estimator whose autoencoder (and scaling) is taken over, in place of
+            a pretraining: such as an :class:`AutoencoderKMeans` with the same layers,
+            so that several methods, or several settings, begin with the same code. It
+            stays as it is. X must have the units of what it was fitted to.
+        %(fit)s
+        """
+        if pretrained is not None:
+            pretrained = self._take_over(pretrained)
+        self._pretrained = pretrained
+        try:
+            return self._fit(X, y)
+        finally:
+            del self._pretrained
+
+    def _take_over(self, pretrained) -> Pretrained:
+        """Check that it has an autoencoder, and return what is needed of it."""
+        if getattr(pretrained, "_autoencoder", None) is None:
+            raise TypeError(
+                "pretrained must be a fitted estimator with an autoencoder, such as "
+                f"AutoencoderKMeans; got {pretrained!r}."
+            )
+        check_is_fitted(pretrained)
+        about = pretrained._of_autoencoder(pretrained._description)
+        networks = {name: pretrained._model[name] for name in ("encoder", "decoder")}
+        states = {name: network.state_dict() for name, network in networks.items()}
+        return Pretrained(about, pretrained._scale_state, states)
+
+    def _describe(self, input_shape):
+        description = super()._describe(input_shape)
+        if self._pretrained is not None:
+            mine, theirs = self._of_autoencoder(description), self._pretrained.about
+            other = [k for k in mine if str(mine[k]) != str(theirs[k])]
+            if other:
+                raise ValueError(
+                    "pretrained has another autoencoder than this "
+                    f"{type(self).__name__}: "
+                    + ", ".join(f"{k}={theirs[k]!r}, not {mine[k]!r}" for k in other)
+                    + "."
+                )
+        return description
+
+    def _learn_scaling(self, X):
+        if self._pretrained is None:
+            return super()._learn_scaling(X)
+        return Scaling(**self._pretrained.scaling, image_shape=self._image_shape)
+
+    def _learn_code(self, net):
+        if self._pretrained is None:
+            super()._learn_code(net)
+            return
+        for name, state in self._pretrained.states.items():
+            self._model[name].load_state_dict(state)
+
+    def _further_data(self):
+        if self._pretrained is None:
+            return []
+        states = self._pretrained.states.values()
+        return [v.cpu().numpy().ravel() for state in states for v in state.values()]
+
+
+class TargetClusterer(PretrainedClusterer):
     """Base of methods that sharpen their own assignments: DEC and what follows it.
 
     A method adds its `_step`, which is given the target of all rows.
     """
 
     _parameter_constraints: dict = {
-        **AutoencoderClusterer._parameter_constraints,
-        **PRETRAINING,
+        **PretrainedClusterer._parameter_constraints,
         "update_interval": [
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),

@@ -27,6 +27,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 from torch import nn
 
+from skdeepcluster.docstrings import documented
 from skdeepcluster.engine import (
     Convergence,
     FitStopped,
@@ -161,8 +162,12 @@ class DeepClusterer(
         """Draw the first weights of a network; Xavier-normal by default."""
         xavier_normal_(network, generator)
 
+    def _learn_scaling(self, X: np.ndarray) -> Scaling:
+        """Return the scaling of the network's input."""
+        return Scaling.fit(X, self.scale, self._image_shape, self._pixel_range)
+
     def _further_data(self) -> list[np.ndarray]:
-        """What else a fit learns from, with one entry per row of X."""
+        """What else a fit depends on."""
         return []
 
     def _complete(self, X: np.ndarray) -> None:
@@ -291,39 +296,14 @@ class DeepClusterer(
     # -- fit --------------------------------------------------------------------------
 
     @with_callbacks
+    @documented
     def fit(self, X, y=None):
         """Learn the clusters of X.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), (n_samples, height, width) \
-or (n_samples, height, width, channels)
-            A table, images, or images as rows with ``image_shape=`` set. uint8 images
-            are never converted as a whole. May be a memmap.
-        y : array-like of shape (n_samples,), default=None
-            Not used by the method; passed on to scikit-learn's callbacks.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the input is not valid; before any training.
-        TypeError
-            If a callback is none.
-        KeyboardInterrupt
-            If the fit was interrupted; the estimator is then fitted with what was
-            trained so far.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If a loss stopped being finite (the last good state is kept), clusters
-            ended up empty (they are dropped), or training ended while its criterion
-            was still falling.
+        %(X and y)s
+        %(fit)s
         """
         return self._fit(X, y)
 
@@ -451,7 +431,7 @@ or (n_samples, height, width, channels)
     ) -> Net:
         """Learn the scaling, initialise, and put all on the device."""
         generator = torch.Generator(device).manual_seed(seed)
-        scaling = Scaling.fit(X, self.scale, self._image_shape, self._pixel_range)
+        scaling = self._learn_scaling(X)
         self._scale_state = scaling.arguments()
         init = torch.Generator().manual_seed(seed)
         for name, network in networks.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 _PARTS = {
     "shared parameters": """
@@ -117,15 +118,52 @@ _PARTS = {
     feature_names_in_ : ndarray of shape (``n_features_in_``,)
         Names of the columns, where X has them.
 """,
+    "X and y": """
+        X : array-like of shape (n_samples, n_features), (n_samples, height, width) \
+or (n_samples, height, width, channels)
+            A table, images, or images as rows with ``image_shape=`` set. uint8 images
+            are never converted as a whole. May be a memmap.
+        y : array-like of shape (n_samples,), default=None
+            Not used by the method; passed on to scikit-learn's callbacks.
+""",
+    "fit": """
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the input is not valid; before any training.
+        TypeError
+            If a callback is none.
+        KeyboardInterrupt
+            If the fit was interrupted; the estimator is then fitted with what was
+            trained so far.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a loss stopped being finite (the last good state is kept), clusters
+            ended up empty (they are dropped), or training ended while its criterion
+            was still falling.
+""",
 }
 
 
-def documented(cls):
-    """Fill the shared parts into a class's docstring, where ``%(name)s`` stands."""
-    if cls.__doc__:  # none under python -OO
+def documented(of):
+    """Fill the shared parts into a docstring, where ``%(name)s`` stands on a line.
+
+    It is that of a class of estimators, or of a method.
+    """
+    if of.__doc__:  # none under python -OO
         for name, text in _PARTS.items():
-            cls.__doc__ = cls.__doc__.replace(f"    %({name})s\n", text[1:])
-        said = inspect.getdoc(cls._own_criterion).split("\n\n", 1)[1]
+            line = re.compile(rf"^ *%\({name}\)s\n", re.MULTILINE)
+            of.__doc__ = line.sub(lambda _, text=text: text[1:], of.__doc__)
+    if of.__doc__ and inspect.isclass(of):
+        said = inspect.getdoc(of._own_criterion).split("\n\n", 1)[1]
         said = said.replace("\n", "\n        ")
-        cls.__doc__ = cls.__doc__.replace("%(init score)s", said)
-    return cls
+        of.__doc__ = of.__doc__.replace("%(init score)s", said)
+    return of

@@ -7,14 +7,14 @@ from numbers import Real
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch.nn.functional import mse_loss
 
-from skdeepcluster.autoencoding import PRETRAINING, AutoencoderClusterer
+from skdeepcluster.autoencoding import PretrainedClusterer
 from skdeepcluster.docstrings import documented
 from skdeepcluster.generative import one_hot
 from skdeepcluster.networks import RunningCenters
 
 
 @documented
-class DCN(AutoencoderClusterer):
+class DCN(PretrainedClusterer):
     r"""Deep clustering network: a code in which k-means finds its clusters.
 
     An autoencoder :math:`g\circ f` is trained, k-means places centres
@@ -99,8 +99,7 @@ class DCN(AutoencoderClusterer):
     """
 
     _parameter_constraints: dict = {
-        **AutoencoderClusterer._parameter_constraints,
-        **PRETRAINING,
+        **PretrainedClusterer._parameter_constraints,
         "batch_norm": ["boolean"],
         "lambda_c": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
     }

@@ -124,6 +124,7 @@ class DEPICT(TargetClusterer):
         "layer_weight": [Interval(Real, 0, None, closed="left")],
     }
 
+    _autoencoder = "ladder"
     _pixel_range = (-1.0, 1.0)  # of the decoder's tanh
 
     def __init__(

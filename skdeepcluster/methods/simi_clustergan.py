@@ -290,42 +290,18 @@ class SIMIClusterGAN(ClusterGAN):
         self._check_layers("prior_layer_sizes")
 
     @with_callbacks
+    @documented
     def fit(self, X, y=None, prior_features=None):
         """Learn the clusters of X.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), (n_samples, height, width) \
-or (n_samples, height, width, channels)
-            A table, images, or images as rows with ``image_shape=`` set. uint8 images
-            are never converted as a whole. May be a memmap.
-        y : array-like of shape (n_samples,), default=None
-            Not used by the method; passed on to scikit-learn's callbacks.
+        %(X and y)s
         prior_features : array-like of shape (n_samples, n_prior_features), default=None
             What the label network of phase 1 reads in place of X, such as a pretrained
             network's features of colour images. They are brought to a common scale.
             Only `fit` needs them.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the input is not valid; before any training.
-        TypeError
-            If a callback is none.
-        KeyboardInterrupt
-            If the fit was interrupted; the estimator is then fitted with what was
-            trained so far.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If a loss stopped being finite (the last good state is kept), clusters
-            ended up empty (they are dropped), or assignments still changed.
+        %(fit)s
         """
         if prior_features is not None:
             prior_features = check_array(

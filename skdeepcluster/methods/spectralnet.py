@@ -192,6 +192,7 @@ class SpectralNet(AutoencoderClusterer):
     }
 
     _widths = "autoencoder_layer_sizes"
+    _autoencoder = None  # there is one only where its code is read
     _monitor = "loss"
     _converges_in = "spectral"
 

@@ -1,0 +1,105 @@
+"""An autoencoder that another estimator has trained."""
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+
+from skdeepcluster import DCN, DEC, DEPICT, IDEC, IMSAT, AutoencoderKMeans
+from skdeepcluster.engine import ResumableCheckpoint
+from tests.conftest import QUICK_AE, QUICK_DEC, quick
+
+# A step so small that the code stays where it began.
+STILL = {**QUICK_DEC, "learning_rate": 1e-30}
+with_takers = pytest.mark.parametrize(
+    "model",
+    [DEC(3, **STILL), IDEC(3, **STILL), DCN(3, batch_norm=False, **STILL)],
+    ids=lambda m: type(m).__name__,
+)
+
+
+@pytest.fixture
+def autoencoder(table):
+    return AutoencoderKMeans(3, **QUICK_AE).fit(table)
+
+
+@with_takers
+def test_it_begins_with_the_code_and_the_scaling_that_are_there(
+    model, table, autoencoder
+):
+    before = autoencoder.transform(table)
+    # Of these rows alone the scaling would be another one.
+    model.fit(3 * table[:100] + 1, pretrained=autoencoder)
+    assert set(model.history_["phase"]) == {"clustering"}
+    np.testing.assert_array_equal(model.transform(table), before)
+    assert "_pretrained" not in vars(model)
+    model.set_params(learning_rate=0.1).fit(table, pretrained=autoencoder)
+    assert abs(model.transform(table) - before).max() > 1e-3
+    np.testing.assert_array_equal(autoencoder.transform(table), before)
+    model.set_params(learning_rate=1e-30).fit(table)
+    assert set(model.history_["phase"]) == {"pretraining", "clustering"}
+
+
+def test_images_and_own_layers_and_itself(images):
+    first = DEPICT(3, **STILL).fit(images)
+    before = first.transform(images)
+    other = DEPICT(3, **{**STILL, "random_state": 1}).fit(images, pretrained=first)
+    np.testing.assert_array_equal(other.transform(images), before)
+    first.fit(images, pretrained=first)
+    np.testing.assert_array_equal(first.transform(images), before)
+    assert "pretraining" not in first.history_["phase"]
+    with pytest.raises(ValueError, match="autoencoder='ladder', not 'plain'"):
+        DEC(3, **QUICK_DEC).fit(images, pretrained=first)
+
+
+def test_several_fits_and_a_number_of_clusters_begin_with_it(table, autoencoder):
+    model = DEC(3, n_init=2, n_jobs=2, **STILL).fit(table, pretrained=autoencoder)
+    expected = autoencoder.transform(table)
+    np.testing.assert_allclose(model.transform(table), expected, rtol=1e-5, atol=1e-6)
+    assert model.init_scores_.shape == (2,)
+    assert "pretraining" not in model.history_["phase"]
+    counted = DEC("auto", **STILL).fit(table, pretrained=autoencoder)
+    np.testing.assert_array_equal(counted.transform(table), expected)
+    assert counted.n_clusters_ >= 1
+
+
+def test_a_search_hands_it_on(table, autoencoder):
+    search = GridSearchCV(IDEC(3, **QUICK_DEC), {"gamma": [0.1, 1.0]}, cv=2)
+    search.fit(table, pretrained=autoencoder)
+    assert "pretraining" not in search.best_estimator_.history_["phase"]
+
+
+def test_what_does_not_fit_is_refused_and_an_earlier_fit_kept(table, autoencoder):
+    model = DEC(3, **{**QUICK_DEC, "n_latent": 2}).fit(table)
+    before = model.transform(table)
+    for wrong, error, says in (
+        (autoencoder, ValueError, "n_latent=3, not 2, n_out=3, not 2"),
+        (AutoencoderKMeans(3), NotFittedError, "not fitted"),
+        (IMSAT(3), TypeError, "estimator with an autoencoder"),
+        (quick("spectralnet"), TypeError, "estimator with an autoencoder"),
+        ("autoencoder", TypeError, "estimator with an autoencoder"),
+    ):
+        with pytest.raises(error, match=says):
+            model.fit(table, pretrained=wrong)
+    np.testing.assert_array_equal(model.transform(table), before)
+    for params, says in (
+        ({"scale": "minmax"}, "scale='auto', not 'minmax'"),
+        ({"hidden_layer_sizes": (32, 32)}, "hidden_layer_sizes=.32., not .32, 32."),
+    ):
+        with pytest.raises(ValueError, match=says):
+            DEC(3, **{**QUICK_DEC, **params}).fit(table, pretrained=autoencoder)
+    with pytest.raises(ValueError, match="batch_norm=False, not True"):
+        DCN(3, **QUICK_DEC).fit(table, pretrained=autoencoder)
+    with pytest.raises(ValueError, match=r"input_shape=\(6,\), not \(4,\)"):
+        DEC(3, **QUICK_DEC).fit(table[:, :4], pretrained=autoencoder)
+
+
+def test_a_checkpoint_of_another_autoencoder_is_refused(table, autoencoder, tmp_path):
+    keep = ResumableCheckpoint(tmp_path / "fit.ckpt", every_s=0)
+    model = DEC(3, callbacks=[keep], **QUICK_DEC)
+    first = model.fit(table, pretrained=autoencoder).transform(table)
+    again = model.fit(table, pretrained=autoencoder)
+    np.testing.assert_array_equal(again.transform(table), first)
+    other = AutoencoderKMeans(3, **{**QUICK_AE, "random_state": 1}).fit(table)
+    with pytest.raises(ValueError, match="checkpoint"):
+        model.fit(table, pretrained=other)
