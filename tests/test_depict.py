@@ -121,3 +121,12 @@ def test_finds_digits():
     kmeans = KMeans(10, n_init=10, random_state=0).fit(X)
     least = clustering_accuracy(y, kmeans.labels_)
     assert clustering_accuracy(y, model.labels_) > least
+
+
+def test_a_black_border_does_not_saturate_the_code():
+    """What all images share must not drive it into the ends of tanh."""
+    images = np.zeros((200, 28, 28), dtype=np.uint8)
+    images[:, 6:22, 6:22] = load_digits().images[:200].repeat(2, 1).repeat(2, 2) * 15
+    params = {"pretrain_max_epochs": 30, "max_epochs": 1, "random_state": 0}
+    codes = DEPICT(10, **params).fit(images).transform(images)
+    assert codes.std(0).mean() > 0.2

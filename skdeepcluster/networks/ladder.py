@@ -88,7 +88,7 @@ class LadderDecoder(nn.Module):
     input_shape : tuple of int
         Shape of the last reconstruction.
     bounded : bool
-        End with tanh, for pixels in [-1, 1].
+        End with tanh, for pixels in [-1, 1], and begin at `begin_at`'s image.
     """
 
     def __init__(
@@ -123,6 +123,13 @@ class LadderDecoder(nn.Module):
             self.layers.append(up)
         self.bounded = bounded
         self.shape = tuple(input_shape)
+        if bounded:
+            self.offset = nn.Parameter(torch.zeros(self.shape))
+
+    @torch.no_grad()
+    def begin_at(self, image: torch.Tensor) -> None:
+        """Let reconstructions start from an image, such as the mean of all."""
+        self.offset.copy_(image.clamp(-0.99, 0.99).atanh())
 
     def forward(self, code):
         """Return the reconstructions of the input and of each hidden layer."""
@@ -133,7 +140,7 @@ class LadderDecoder(nn.Module):
             if i < len(self.layers) - 1:
                 x = nn.functional.leaky_relu(x, _SLOPE)
             elif self.bounded:
-                x = x.tanh()
+                x = (x + self.offset).tanh()
             parts.append(x)
         image, *hidden = reversed(parts)
         return [image.reshape(len(code), *self.shape), *hidden]
