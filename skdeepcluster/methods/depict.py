@@ -99,7 +99,7 @@ class DEPICT(TargetClusterer):
     assignments change by less than 1e-7, refreshes its target once per pass, and
     pretrains with a step size of 1e-4. The code is as wide as there are clusters in the
     paper. (5) Reconstructions of images begin at the mean image, by a bias of each
-    pixel before the last tanh. Without it what all images share (most of MNIST is
+    pixel. Without it what all images share (most of MNIST is
     black, -1) drives the code into the ends of its tanh within a hundred steps, where
     all images have the same code, still after 7,000 steps of 1e-3. (6) The release does
     not damage the last hidden layer. (7) Tables, of which the paper has none, get
@@ -201,7 +201,7 @@ class DEPICT(TargetClusterer):
     # -- training ---------------------------------------------------------------------
 
     def _learn_code(self, net):
-        if net.decoder_.bounded:
+        if self._image_shape is not None:
             batches = net.batches
             total = sum(x.sum(0) for x in batches.in_order(1_024))
             net.decoder_.begin_at(total / batches.n_samples)

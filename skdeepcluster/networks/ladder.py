@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
@@ -88,7 +89,7 @@ class LadderDecoder(nn.Module):
     input_shape : tuple of int
         Shape of the last reconstruction.
     bounded : bool
-        End with tanh, for pixels in [-1, 1], and begin at `begin_at`'s image.
+        End with tanh, for pixels in [-1, 1].
     """
 
     def __init__(
@@ -129,7 +130,10 @@ class LadderDecoder(nn.Module):
     @torch.no_grad()
     def begin_at(self, image: torch.Tensor) -> None:
         """Let reconstructions start from an image, such as the mean of all."""
-        self.offset.copy_(image.clamp(-0.99, 0.99).atanh())
+        if self.bounded:
+            self.offset.copy_(image.clamp(-0.99, 0.99).atanh())
+        else:
+            cast(nn.Linear, self.layers[-1]).bias.copy_(image.flatten())
 
     def forward(self, code):
         """Return the reconstructions of the input and of each hidden layer."""
