@@ -82,9 +82,9 @@ class DCN(PretrainedClusterer):
 
     What the pretraining does to the code is told in the notes of
     :class:`AutoencoderKMeans`, whose optimizers may be set here too. Nothing in the
-    loss keeps clusters apart or even: with a larger `lambda_c` codes close ranks sooner,
-    around centres that may be wrong, and clusters may run empty (on USPS every weight
-    from .4 to 40 ended below k-means in the code that it began with).
+    loss keeps clusters apart or even: a larger `lambda_c` closes ranks sooner, around
+    centres that may be wrong, and clusters may run empty (on USPS weights of .4, 4 and
+    40 all ended below k-means in the code that they began with).
 
     References
     ----------
