@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
+from torch import nn
 
 from skdeepcluster import DCN
 from skdeepcluster.generative import one_hot
@@ -88,9 +89,16 @@ def test_probabilities_are_those_of_the_code_in_the_end(table):
 
 
 def test_weights_are_automatic_and_checked(table, images):
-    for X, weight in ((table, 4), (images, 40)):
-        model = DCN(3, **QUICK_DEC)
+    for X, batch_norm, weight in (
+        (table, "auto", 4),
+        (table, False, 2),
+        (images, "auto", 2),
+        (images, True, 40),
+    ):
+        model = DCN(3, batch_norm=batch_norm, **QUICK_DEC)
         started(model, X)
         assert model._lambda_c() == weight
+        layers = [type(layer) for layer in model._model.modules()]
+        assert (nn.BatchNorm1d in layers) == (weight > 2)
     with pytest.raises(ValueError, match="lambda_c"):
         DCN(3, lambda_c=-1).fit(table)
