@@ -21,6 +21,8 @@ def table(rows: list[dict]) -> str:
     """One line per data set, method and setting: median, and least to greatest."""
     groups = defaultdict(list)
     for row in rows:
+        if row.get("smoke"):  # that a run stops and resumes; no scores
+            continue
         given = ", ".join(f"{k}={v}" for k, v in sorted(row["params"].items()))
         setting = row.get("setting", given)
         if row["minutes"]:

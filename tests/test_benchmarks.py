@@ -16,7 +16,7 @@ from benchmarks import (
     selection,
     throughput,
 )
-from benchmarks.__main__ import main
+from benchmarks.__main__ import _RESULTS, main
 from benchmarks.data import DATA, HELD_OUT, MissingData, load, load_held_out
 from benchmarks.papers import TABLES, Setting, Table, smoke
 from benchmarks.run import fit_one
@@ -62,6 +62,12 @@ def test_table_gives_median_and_spread():
     )
     rows = [row | {"acc": acc} for acc in (0.2, 0.9, 0.3)]
     assert "| d | m |  | 3 | 0.300 (0.200-0.900) |" in table(rows)
+
+
+def test_the_results_that_are_kept_are_tabulated():
+    """Whatever verb has made them."""
+    lines = table(read(_RESULTS)).splitlines()
+    assert any(line.startswith("| digits | dccs |  | 3 | 0.8") for line in lines)
 
 
 def test_absent_data_is_skipped_with_a_message(monkeypatch, tmp_path, capsys):
