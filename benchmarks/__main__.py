@@ -23,7 +23,7 @@ from benchmarks import (
 )
 from benchmarks.data import DATA, MissingData, load
 from benchmarks.papers import TABLES, smoke
-from benchmarks.run import NAMES, fit_one, in_own_process
+from benchmarks.run import NAMES, TAKERS, fit_one, in_own_process
 from benchmarks.table import read, table
 from skdeepcluster.methods import METHODS
 
@@ -86,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     papers.add_argument(
         "--results", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
+    run.add_argument(
+        "--autoencoders",
+        type=Path,
+        metavar="FOLDER",
+        help="keep the autoencoders of ae_kmeans there; dec, idec and dcn begin with "
+        "that of the same data and seed",
     )
     for fits in (run, papers):
         fits.add_argument("--seeds", type=int, default=3, help="seeds 0 .. SEEDS - 1")
@@ -165,10 +172,13 @@ def _run(args) -> None:
             continue
         for method in args.methods:
             for seed in range(args.seeds):
-                job = (method, data, seed, dict(args.set), args.minutes, args.curve)
+                params = dict(args.set)
+                if args.autoencoders and method in TAKERS:
+                    params["pretrained"] = "ae_kmeans"
+                job = (method, data, seed, params, args.minutes, args.curve)
                 if args.missing and _key(*job) in _kept(args.results, args.curve):
                     continue
-                row = in_own_process(fit_one, *job)
+                row = in_own_process(fit_one, *job, None, args.autoencoders)
                 _append(row, args.results)
                 _show(f"{data:16} {method:14}", row)
 

@@ -10,7 +10,9 @@ import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
+import joblib
 import numpy as np
 import torch
 from sklearn.cluster import KMeans, SpectralClustering
@@ -39,6 +41,9 @@ CLASSIC = {
     ),
 }
 NAMES = [*METHODS, *CLASSIC]
+
+# Methods that go on from a kept autoencoder of `ae_kmeans`, see `fit_one`.
+TAKERS = ("dec", "idec", "dcn")
 
 
 def scores_of(X, y, labels) -> dict[str, float]:
@@ -109,17 +114,29 @@ def hardware() -> dict:
 
 
 def fit_one(
-    method, data, seed, params, minutes=None, curve=False, checkpoint=None
+    method,
+    data,
+    seed,
+    params,
+    minutes=None,
+    curve=False,
+    checkpoint=None,
+    autoencoders=None,
 ) -> dict:
     """Fit and score; one row of the results file.
 
-    A deep fit goes on from the file `checkpoint`, if it is there, and saves to it.
+    A deep fit goes on from the file `checkpoint`, if it is there, and saves to it. A
+    fit of ``ae_kmeans`` is kept in the folder `autoencoders`, by data and seed, whence
+    one with ``params["pretrained"]`` takes it in place of its own pretraining.
     """
     X, y = load(data)
+    kept = Path(autoencoders or ".") / f"{data}-{seed}.joblib"
+    taken = {"pretrained": joblib.load(kept)} if "pretrained" in params else {}
     k = len(np.unique(y))
     follow = Curve(X, y) if curve else None
     if method in METHODS:
-        model = METHODS[method](k, random_state=seed, **params)
+        own = {name: value for name, value in params.items() if name not in taken}
+        model = METHODS[method](k, random_state=seed, **own)
         callbacks = [TimeLimit(60 * minutes)] if minutes else []
         if checkpoint:
             callbacks.append(ResumableCheckpoint(checkpoint))
@@ -134,7 +151,7 @@ def fit_one(
     started = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        labels = model.fit_predict(fitted_on)
+        labels = model.fit_predict(fitted_on, **taken)
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     row = {
@@ -166,6 +183,9 @@ def fit_one(
             row["held_out"] = {k.lower(): v for k, v in scores.items()}
     if follow:
         row["curve"] = follow.points
+    if autoencoders and method == "ae_kmeans":
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        joblib.dump(model, kept)
     return {k: float(v) if isinstance(v, np.floating) else v for k, v in row.items()}
 
 

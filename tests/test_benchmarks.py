@@ -98,6 +98,25 @@ def test_only_missing_fits_are_made(method, given, tmp_path, monkeypatch):
         assert [row["seed"] for row in read(results)] == [*range(n_rows)]
 
 
+def test_methods_begin_with_a_kept_autoencoder(tmp_path, monkeypatch):
+    def here(call, *args):  # processes of their own are tested above
+        return call(*args)
+
+    monkeypatch.setattr("benchmarks.__main__.in_own_process", here)
+    results, kept = tmp_path / "r.jsonl", tmp_path / "kept"
+    args = ["benchmarks", "--results", str(results), "run", "--missing"]
+    args += ["--autoencoders", str(kept), "--methods", "ae_kmeans", "idec"]
+    args += ["--data", "wine", "--seeds", "1", "--set", "max_epochs=3"]
+    monkeypatch.setattr("sys.argv", args)
+    main()
+    main()  # nothing is missing
+    first, then = read(results)
+    assert first["params"] == {"max_epochs": 3}
+    assert then["params"] == {"max_epochs": 3, "pretrained": "ae_kmeans"}
+    assert then["steps"] <= 3 and "| wine | idec | max_epochs=3, p" in table([then])
+    assert [path.name for path in kept.iterdir()] == ["wine-0.joblib"]
+
+
 def test_a_fit_goes_on_from_its_checkpoint(tmp_path):
     params, path = {"max_epochs": 3}, tmp_path / "wine.ckpt"
     stopped = fit_one("dccs", "wine", 0, params, minutes=1e-9, checkpoint=path)
