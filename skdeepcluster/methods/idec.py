@@ -59,10 +59,10 @@ class IDEC(DEC):
     -----
     **Differs from the paper.** (1) Adam for all data; the paper has it for MNIST and
     SGD elsewhere. (2) The autoencoder is trained at once, by Adam unless told
-    otherwise. (3) Budgets are
-    smaller, see above. (4) A fit whose labels have settled ends with the interval then
-    begun. (5) Layers of tables and first weights are those of :class:`DEC`. (6) The
-    interval is never below 30, where 3 is published for Reuters.
+    otherwise. (3) Budgets are smaller, see above. (4) A fit whose labels have settled
+    ends with the interval then begun. (5) Layers of tables and first weights are those
+    of :class:`DEC`. (6) The interval is never below 30, where 3 is published for
+    Reuters.
 
     IDEC ends a few points above k-means in the code that it starts from; for a better
     code see the notes of :class:`AutoencoderKMeans`.
