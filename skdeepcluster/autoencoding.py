@@ -77,7 +77,7 @@ class AutoencoderClusterer(DeepClusterer):
     # Black is 0, as published: where it is -1, an image is mostly its border.
     _pixel_range = (0.0, 1.0)
     # Whether layers and code are normalised; a parameter where that is a choice.
-    batch_norm: bool | str = False
+    batch_norm = False
 
     def _check_params(self):
         self._check_layers(self._widths)
@@ -100,7 +100,7 @@ class AutoencoderClusterer(DeepClusterer):
             "n_out": int(self._n_out()),
             "hidden": [int(n) for n in self._auto(self._widths, hidden)],
             "convolutional": convolutional,
-            "batch_norm": bool(self._auto("batch_norm", is_table)),
+            "batch_norm": bool(self.batch_norm),
             "encoder": self.encoder,
         }
 

@@ -35,16 +35,14 @@ class DCN(PretrainedClusterer):
     ----------
     %(n_clusters)s
     %(autoencoder parameters)s
-    batch_norm : bool or "auto", default="auto"
+    batch_norm : bool, default=True
         Batch norm in the linear layers, and one size for the whole code. Without that
-        the code may shrink, which makes distances small and brings no clusters. "auto":
-        for tables; the authors' second release, for MNIST, has none.
+        the code may shrink, which makes distances small and brings no clusters.
     lambda_c : float or "auto", default="auto"
-        Weight :math:`\lambda` of the distances to centres, of the reconstruction of
-        scaled samples. "auto": without batch norm 2, equal weights of both sums of
-        squares, as in the authors' second release; with it, in a code of variance 1, 40
-        for images, 4 for tables: the weights .05 and .5 of the reconstruction in their
-        first release for MNIST and Pendigits, whose data and code are scaled otherwise.
+        Weight :math:`\lambda` of the distances to centres, in a code of variance 1, of
+        the reconstruction of scaled samples. "auto": 40 for images, 4 for tables: the
+        weights .05 and .5 of the reconstruction in the authors' release for MNIST and
+        Pendigits, whose data and code are scaled otherwise.
     batch_size : int, default=256
         Rows of a minibatch; incomplete ones are dropped.
     %(pretraining parameters)s
@@ -74,15 +72,15 @@ class DCN(PretrainedClusterer):
     layer-wise denoising, and of SGD. (2) The nearest centre is that of the sample's
     code in the step itself, and centres move by these codes; in the paper the
     assignment is the one of the pass before, and centres move by the codes after the
-    update. (3) Centres really move: in the authors' first release the step ``1/count``
-    of integers is 0. (4) Layers are those of the other autoencoders here, which for
-    images are those of the second release (which ties the decoder's weights to the
-    encoder's), not the 2000-1000-500-500-250-50 of raw MNIST and the 50-16-10 of
-    Pendigits. (5) The paper has batch norm in every layer, the second release in none;
-    with it all columns of the code are brought together to a mean variance of 1, as
-    batch norm of each makes noise in what is hardly used as large as the clusters. (6)
-    Budgets are smaller, see above, and training may end early, see `tol`; batches are
-    larger (128 and 20 in the paper).
+    update. (3) Centres really move: in the authors' release the step ``1/count`` of
+    integers is 0. (4) Layers are those of the other autoencoders here, not the
+    2000-1000-500-500-250-50 of raw MNIST and the 50-16-10 of Pendigits. (5) The paper
+    has batch norm in every layer; of the code, all columns together are brought to a
+    mean variance of 1, as batch norm of each makes noise in what is hardly used as
+    large as the clusters. The authors' second release, for MNIST with the layers that
+    images have here, has no batch norm and equal weights: ``batch_norm=False,
+    lambda_c=2``. (6) Budgets are smaller, see above, and training may end early, see
+    `tol`; batches are larger (128 and 20 in the paper).
 
     What the pretraining does to the code is told in the notes of
     :class:`AutoencoderKMeans`, whose optimizers may be set here too. Nothing in the
@@ -107,7 +105,7 @@ class DCN(PretrainedClusterer):
 
     _parameter_constraints: dict = {
         **PretrainedClusterer._parameter_constraints,
-        "batch_norm": ["boolean", StrOptions({"auto"})],
+        "batch_norm": ["boolean"],
         "lambda_c": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
     }
 
@@ -121,7 +119,7 @@ class DCN(PretrainedClusterer):
         hidden_layer_sizes="auto",
         n_latent=10,
         convolutional=False,
-        batch_norm="auto",
+        batch_norm=True,
         lambda_c="auto",
         batch_size=256,
         pretrain_optimizer="adam",
@@ -184,9 +182,7 @@ class DCN(PretrainedClusterer):
         self._model["centers"].measure(self._embeddings(X))
 
     def _lambda_c(self):
-        published = 4.0 if self._image_shape is None else 40.0
-        published = published if self._description["batch_norm"] else 2.0
-        return self._auto("lambda_c", published)
+        return self._auto("lambda_c", 4.0 if self._image_shape is None else 40.0)
 
     def _own_criterion(self, X):
         """How good a fit is among fits of the same data; higher is better.
