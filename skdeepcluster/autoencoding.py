@@ -339,11 +339,8 @@ class PretrainedClusterer(AutoencoderClusterer):
         """
         if pretrained is not None:
             pretrained = self._take_over(pretrained)
-        self._pretrained = pretrained
-        try:
+        with self._holding(pretrained):
             return self._fit(X, y)
-        finally:
-            del self._pretrained
 
     def _take_over(self, pretrained) -> Pretrained:
         """Check that it has an autoencoder, and return what is needed of it."""

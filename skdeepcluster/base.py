@@ -328,6 +328,16 @@ class DeepClusterer(
         return self
 
     @contextmanager
+    def _holding(self, *given) -> Iterator[None]:
+        """Hold what `fit` is given beside X, under the names `_given`, while it runs."""
+        self.__dict__.update(zip(self._given, given, strict=True))
+        try:
+            yield
+        finally:
+            for name in self._given:
+                del self.__dict__[name]
+
+    @contextmanager
     def _counted(self, X) -> Iterator[None]:
         """Put a number in the place of ``n_clusters="auto"`` while a fit lasts."""
         if self.n_clusters != "auto":

@@ -313,11 +313,8 @@ class SIMIClusterGAN(ClusterGAN):
                 raise ValueError(
                     f"prior_features has {len(prior_features)} rows, X has {len(X)}."
                 )
-        self._prior_features = prior_features
-        try:
+        with self._holding(prior_features):
             return self._fit(X, y)
-        finally:
-            del self._prior_features
 
     # -- networks ---------------------------------------------------------------------
 
