@@ -329,7 +329,7 @@ class DeepClusterer(
 
     @contextmanager
     def _holding(self, *given) -> Iterator[None]:
-        """Hold what `fit` is given beside X, under the names `_given`, while it runs."""
+        """Hold what `fit` is given beside X, as `_given` names it, while it runs."""
         self.__dict__.update(zip(self._given, given, strict=True))
         try:
             yield

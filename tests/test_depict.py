@@ -132,3 +132,8 @@ def test_a_black_border_does_not_saturate_the_code(convolutional):
     model = DEPICT(10, convolutional=convolutional, **params).fit(images)
     codes = model.transform(images)
     assert codes.std(0).mean() > 0.05
+
+
+def test_images_without_hidden_layers(images):
+    params = {**QUICK_DEC, "hidden_layer_sizes": (), "convolutional": False}
+    assert DEPICT(3, **params).fit(images).labels_.shape == (60,)

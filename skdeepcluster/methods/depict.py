@@ -204,12 +204,12 @@ class DEPICT(TargetClusterer):
 
     # -- training ---------------------------------------------------------------------
 
-    def _learn_code(self, net):
+    def _pretrain(self, net, *args, **kwargs):
         if self._image_shape is not None:
             batches = net.batches
             total = sum(x.sum(0) for x in batches.in_order(1_024))
             net.decoder_.begin_at(total / batches.n_samples)
-        super()._learn_code(net)
+        super()._pretrain(net, *args, **kwargs)
 
     def _begin(self, net):
         """Teach the softmax the clusters that k-means finds in the code."""

@@ -132,7 +132,7 @@ class LadderDecoder(nn.Module):
         """Let reconstructions start from an image, such as the mean of all."""
         if self.bounded:
             self.offset.copy_(image.clamp(-0.99, 0.99).atanh())
-        else:
+        elif self.layers:  # without hidden layers, a LeakyReLU ends it
             cast(nn.Linear, self.layers[-1]).bias.copy_(image.flatten())
 
     def forward(self, code):
