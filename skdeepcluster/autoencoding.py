@@ -18,7 +18,7 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.nn.functional import kl_div, mse_loss
 
-from skdeepcluster.base import DeepClusterer
+from skdeepcluster.base import DeepClusterer, name_of
 from skdeepcluster.counting import count_clusters
 from skdeepcluster.docstrings import documented
 from skdeepcluster.engine import (
@@ -135,7 +135,9 @@ class AutoencoderClusterer(DeepClusterer):
         names += ["input_shape", "convolutional"]
         return {
             "autoencoder": self._autoencoder,
-            self._widths: description["hidden"],
+            self._widths: None
+            if description["convolutional"]
+            else description["hidden"],
             **{name: description[name] for name in names},
             "scale": self.scale,
         }
@@ -359,7 +361,7 @@ class PretrainedClusterer(AutoencoderClusterer):
         description = super()._describe(input_shape)
         if self._pretrained is not None:
             mine, theirs = self._of_autoencoder(description), self._pretrained.about
-            other = [k for k in mine if str(mine[k]) != str(theirs[k])]
+            other = [k for k in mine if name_of(mine[k]) != name_of(theirs[k])]
             if other:
                 raise ValueError(
                     "pretrained has another autoencoder than this "
@@ -380,12 +382,14 @@ class PretrainedClusterer(AutoencoderClusterer):
             return
         for name, state in self._pretrained.states.items():
             self._model[name].load_state_dict(state)
+        net.keep_good()
 
     def _further_data(self):
         if self._pretrained is None:
             return []
-        states = self._pretrained.states.values()
-        return [v.cpu().numpy().ravel() for state in states for v in state.values()]
+        _, scaling, states = self._pretrained
+        weights = [v for state in states.values() for v in state.values()]
+        return [*scaling.values(), *(v.cpu().numpy().ravel() for v in weights)]
 
 
 class TargetClusterer(PretrainedClusterer):

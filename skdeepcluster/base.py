@@ -481,7 +481,7 @@ class DeepClusterer(
         apart += ["n_init", "consensus", "n_jobs"]
         apart += ["graph", "compile"]  # the same course, but for rounding
         params = {
-            name: _name_of(value)
+            name: name_of(value)
             for name, value in self.get_params(deep=False).items()
             if name not in apart
         }
@@ -920,7 +920,7 @@ def _warn(message: str) -> None:
         warnings.warn(message, ConvergenceWarning, stacklevel=4 + _WRAPPED)
 
 
-def _name_of(value) -> str:
+def name_of(value) -> str:
     """Text of a parameter that is the same in another process."""
     if isinstance(value, nn.Module) or not callable(value):
         return repr(value)

@@ -134,6 +134,7 @@ def test_a_black_border_does_not_saturate_the_code(convolutional):
     assert codes.std(0).mean() > 0.05
 
 
-def test_images_without_hidden_layers(images):
+def test_images_in_colour_and_without_hidden_layers(images):
     params = {**QUICK_DEC, "hidden_layer_sizes": (), "convolutional": False}
-    assert DEPICT(3, **params).fit(images).labels_.shape == (60,)
+    for X in (images, np.stack([images, images // 2, images], axis=3)):
+        assert DEPICT(3, **params).fit(X).labels_.shape == (60,)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
+from torch import nn
 
 from skdeepcluster import DCN, DEC, DEPICT, IDEC, IMSAT, AutoencoderKMeans
 from skdeepcluster.engine import ResumableCheckpoint
@@ -101,5 +102,28 @@ def test_a_checkpoint_of_another_autoencoder_is_refused(table, autoencoder, tmp_
     again = model.fit(table, pretrained=autoencoder)
     np.testing.assert_array_equal(again.transform(table), first)
     other = AutoencoderKMeans(3, **{**QUICK_AE, "random_state": 1}).fit(table)
-    with pytest.raises(ValueError, match="checkpoint"):
-        model.fit(table, pretrained=other)
+    scaled = AutoencoderKMeans(3, **QUICK_AE).fit(2 * table)  # the same weights
+    for wrong in (other, scaled):
+        with pytest.raises(ValueError, match="checkpoint"):
+            model.fit(table, pretrained=wrong)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_loss_that_explodes_at_once_leaves_what_was_taken_over(table, autoencoder):
+    model = DEC(3, **{**QUICK_DEC, "learning_rate": 1e30})
+    model.fit(table, pretrained=autoencoder)
+    assert len(model.history_["loss"]) == 1
+    np.testing.assert_array_equal(model.transform(table), autoencoder.transform(table))
+
+
+def test_what_makes_no_difference_is_not_asked(images):
+    params = {**QUICK_DEC, "convolutional": True}
+    first = AutoencoderKMeans(3, **{**QUICK_AE, "convolutional": True}).fit(images)
+    DEC(3, **{**params, "hidden_layer_sizes": (7,)}).fit(images, pretrained=first)
+
+    class Factory:
+        def __call__(self, shape):
+            return nn.Sequential(nn.Flatten(), nn.Linear(64, 8))
+
+    first = AutoencoderKMeans(3, encoder=Factory(), **QUICK_AE).fit(images)
+    DEC(3, encoder=Factory(), **QUICK_DEC).fit(images, pretrained=first)

@@ -177,7 +177,7 @@ class Net(NeuralNet, Draws):
         self._per_batch = bool(hooks & {"on_batch_begin", "on_batch_end"})
         self._per_update = "on_grad_computed" in hooks
         self.calls_back_in_steps = bool(hooks)
-        self._keep_good()
+        self.keep_good()
         return self
 
     @property
@@ -332,7 +332,7 @@ class Net(NeuralNet, Draws):
         self._steps_done.fill_(saved["steps_of_phase"])
         self.n_steps, self.converged_ = saved["n_steps"], saved["converged"]
         self.history[:] = json.loads(saved["history"])
-        self._keep_good()
+        self.keep_good()
 
     def state(self) -> dict[str, torch.Tensor]:
         """All parameters and buffers, by name; the tensors are live."""
@@ -349,7 +349,8 @@ class Net(NeuralNet, Draws):
             value.copy_(self._good[key])
 
     @torch.no_grad()
-    def _keep_good(self) -> None:
+    def keep_good(self) -> None:
+        """Keep this state, as one of which everything is finite."""
         state = self.state()
         if not self._good:
             self._good = {key: value.clone() for key, value in state.items()}
@@ -370,7 +371,7 @@ class Net(NeuralNet, Draws):
         """Keep this state if all is finite, else restore the last one and say why."""
         bad = ", ".join(k for k, v in means.items() if not math.isfinite(v))
         if not bad and self._is_finite():
-            self._keep_good()
+            self.keep_good()
             return ""
         self.restore()
         return (

@@ -72,8 +72,8 @@ class DCN(PretrainedClusterer):
     layer-wise denoising, and of SGD. (2) The nearest centre is that of the sample's
     code in the step itself, and centres move by these codes; in the paper the
     assignment is the one of the pass before, and centres move by the codes after the
-    update. (3) Centres really move: in the authors' release the step ``1/count`` of
-    integers is 0. (4) Layers are those of the other autoencoders here, not the
+    update. (3) Centres really move: in the authors' first release the step ``1/count``
+    of integers is 0. (4) Layers are those of the other autoencoders here, not the
     2000-1000-500-500-250-50 of raw MNIST and the 50-16-10 of Pendigits. (5) The paper
     has batch norm in every layer; of the code, all columns together are brought to a
     mean variance of 1, as batch norm of each makes noise in what is hardly used as

@@ -68,7 +68,7 @@ class LadderEncoder(nn.Module):
         masks : list of tensors, default=None
             Factors of the input and of each hidden layer's activations.
         """
-        x = x.view(len(x), *self.shapes[0])
+        x = x.reshape(len(x), *self.shapes[0])
         factors = [1.0] * len(self.shapes) if masks is None else masks
         activations = []
         x = x * factors[0]
