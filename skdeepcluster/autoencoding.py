@@ -72,8 +72,8 @@ class AutoencoderClusterer(DeepClusterer):
         "convolutional": ["boolean"],
     }
 
-    # What kind of autoencoder `_networks` builds; None: none that others could take.
-    _autoencoder: str | None = "plain"
+    # What kind of autoencoder `_networks` builds.
+    _autoencoder = "plain"
     # Black is 0, as published: where it is -1, an image is mostly its border.
     _pixel_range = (0.0, 1.0)
     # Whether layers and code are normalised; a parameter where that is a choice.
@@ -135,7 +135,7 @@ class AutoencoderClusterer(DeepClusterer):
         names += ["input_shape", "convolutional"]
         return {
             "autoencoder": self._autoencoder,
-            self._widths: None
+            "hidden_layer_sizes": None
             if description["convolutional"]
             else description["hidden"],
             **{name: description[name] for name in names},
@@ -346,12 +346,15 @@ class PretrainedClusterer(AutoencoderClusterer):
 
     def _take_over(self, pretrained) -> Pretrained:
         """Check that it has an autoencoder, and return what is needed of it."""
-        if getattr(pretrained, "_autoencoder", None) is None:
+        has_one = isinstance(pretrained, AutoencoderClusterer)
+        if has_one:
+            check_is_fitted(pretrained)
+            has_one = "encoder" in pretrained._model
+        if not has_one:
             raise TypeError(
                 "pretrained must be a fitted estimator with an autoencoder, such as "
                 f"AutoencoderKMeans; got {pretrained!r}."
             )
-        check_is_fitted(pretrained)
         about = pretrained._of_autoencoder(pretrained._description)
         networks = {name: pretrained._model[name] for name in ("encoder", "decoder")}
         states = {name: network.state_dict() for name, network in networks.items()}

@@ -80,6 +80,16 @@ def test_any_image_is_reconstructed_in_its_own_size(side):
         assert E.shapes[1:] == [(50, 13, 13), (50, 7, 7)]
 
 
+def test_without_hidden_layers_the_reconstruction_is_linear():
+    E = LadderEncoder((5,), (), 2)
+    D = LadderDecoder(E.shapes, 2, (5,), bounded=False)
+    code = torch.randn(4, 2)
+    (none,), (one,), (two,) = D(0 * code), D(code), D(2 * code)
+    torch.testing.assert_close(two - one, one - none)
+    D.begin_at(torch.full((5,), -3.0))
+    torch.testing.assert_close(D(0 * code)[0], torch.full((4, 5), -3.0))
+
+
 def test_the_softmax_begins_at_the_nearest_centres():
     codes = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
     C = LinearAssignment(5, 4)

@@ -6,7 +6,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from torch import nn
 
-from skdeepcluster import DCN, DEC, DEPICT, IDEC, IMSAT, AutoencoderKMeans
+from skdeepcluster import DCN, DEC, DEPICT, IDEC, AutoencoderKMeans
 from skdeepcluster.engine import ResumableCheckpoint
 from tests.conftest import QUICK_AE, QUICK_DEC, quick
 
@@ -53,6 +53,22 @@ def test_images_and_own_layers_and_itself(images):
         DEC(3, **QUICK_DEC).fit(images, pretrained=first)
 
 
+def test_the_map_of_spectralnet_reads_its_code(table, autoencoder):
+    model = quick("spectralnet", affinity="code").fit(table, pretrained=autoencoder)
+    assert set(model.history_["phase"]) == {"spectral"}
+    mine, its = (m._model["encoder"].state_dict() for m in (model, autoencoder))
+    assert all(mine[name].equal(its[name]) for name in its)
+    labels = model.labels_
+    DEC(3, **STILL).fit(table, pretrained=model)  # as it is another's
+    np.testing.assert_array_equal(model.predict(table), labels)
+    with pytest.raises(ValueError, match="pretrained needs affinity='code'"):
+        quick("spectralnet").fit(table, pretrained=autoencoder)
+    with pytest.raises(ValueError, match="hidden_layer_sizes=.32., not .16."):
+        quick("spectralnet", affinity="code", autoencoder_layer_sizes=(16,)).fit(
+            table, pretrained=autoencoder
+        )
+
+
 def test_several_fits_and_a_number_of_clusters_begin_with_it(table, autoencoder):
     model = DEC(3, n_init=2, n_jobs=2, **STILL).fit(table, pretrained=autoencoder)
     expected = autoencoder.transform(table)
@@ -76,8 +92,8 @@ def test_what_does_not_fit_is_refused_and_an_earlier_fit_kept(table, autoencoder
     for wrong, error, says in (
         (autoencoder, ValueError, "n_latent=3, not 2, n_out=3, not 2"),
         (AutoencoderKMeans(3), NotFittedError, "not fitted"),
-        (IMSAT(3), TypeError, "estimator with an autoencoder"),
-        (quick("spectralnet"), TypeError, "estimator with an autoencoder"),
+        (quick("imsat").fit(table), TypeError, "estimator with an autoencoder"),
+        (quick("spectralnet").fit(table), TypeError, "estimator with an autoencoder"),
         ("autoencoder", TypeError, "estimator with an autoencoder"),
     ):
         with pytest.raises(error, match=says):

@@ -42,7 +42,8 @@ class DCN(PretrainedClusterer):
         Weight :math:`\lambda` of the distances to centres, in a code of variance 1, of
         the reconstruction of scaled samples. "auto": 40 for images, 4 for tables: the
         weights .05 and .5 of the reconstruction in the authors' release for MNIST and
-        Pendigits, whose data and code are scaled otherwise.
+        Pendigits, whose data and code are scaled otherwise. Without `batch_norm` the
+        code has a variance of its own, which the weight is to be chosen for.
     batch_size : int, default=256
         Rows of a minibatch; incomplete ones are dropped.
     %(pretraining parameters)s
@@ -78,9 +79,10 @@ class DCN(PretrainedClusterer):
     has batch norm in every layer; of the code, all columns together are brought to a
     mean variance of 1, as batch norm of each makes noise in what is hardly used as
     large as the clusters. The authors' second release, for MNIST with the layers that
-    images have here, has no batch norm and equal weights: ``batch_norm=False,
-    lambda_c=2``. (6) Budgets are smaller, see above, and training may end early, see
-    `tol`; batches are larger (128 and 20 in the paper).
+    images have here, has no batch norm and equal weights (``batch_norm=False,
+    lambda_c=2``), and places the centres by k-means again every ten passes. (6) Budgets
+    are smaller, see above, and training may end early, see `tol`; batches are larger
+    (128 and 20 in the paper).
 
     What the pretraining does to the code is told in the notes of
     :class:`AutoencoderKMeans`, whose optimizers may be set here too. Nothing in the

@@ -97,13 +97,15 @@ class DEPICT(TargetClusterer):
     clean layers are constants for the decoder. (4) Training has fixed lengths, or ends
     when labels stay; the release ends its phases by a validation set and when the
     assignments change by less than 1e-7, refreshes its target once per pass, and
-    pretrains with a step size of 1e-4. The code is as wide as there are clusters in the
-    paper. (5) Reconstructions of images begin at the mean image, by a bias of each
+    pretrains with a step size of 1e-4, and goes on from the weights that did best on
+    that set. One Adam, with its moments, serves the softmax's phase and the clusters';
+    the release has one each. The code is as wide as there are clusters in the paper.
+    (5) Reconstructions of images begin at the mean image, by a bias of each
     pixel. Without it what all images share (most of MNIST is
     black, -1) drives the code into the ends of its tanh within a hundred steps, where
     all images have the same code, still after 7,000 steps of 1e-3. (6) The release does
     not damage the last hidden layer. (7) Tables, of which the paper has none, get
-    linear layers and a linear output.
+    linear layers; those, on images too, have a linear output in place of tanh.
 
     The share of labels that a pass changes, at the published step of 1e-4, is small
     from the start and falls slowly (.1 % on USPS), and the paper has up to 4,000

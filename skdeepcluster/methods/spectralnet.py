@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skdeepcluster.autoencoding import PRETRAINING, AutoencoderClusterer
+from skdeepcluster.autoencoding import PretrainedClusterer
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.docstrings import documented
 from skdeepcluster.engine import if_stopped
@@ -46,7 +46,7 @@ _UNTRAINED = (
 
 
 @documented
-class SpectralNet(AutoencoderClusterer):
+class SpectralNet(PretrainedClusterer):
     r"""SpectralNet: spectral clustering by a network, which new rows can be given to.
 
     Spectral clustering runs k-means on the bottom eigenvectors of a graph's Laplacian.
@@ -173,10 +173,9 @@ class SpectralNet(AutoencoderClusterer):
     """
 
     _parameter_constraints: dict = {
-        **AutoencoderClusterer._parameter_constraints,
+        **PretrainedClusterer._parameter_constraints,
         # Its outputs are the eigenvectors of that many clusters.
         "n_clusters": DeepClusterer._parameter_constraints["n_clusters"],
-        **PRETRAINING,
         "affinity": [StrOptions({"auto", "input", "code"})],
         "siamese": ["boolean", StrOptions({"auto"})],
         "n_neighbors": [
@@ -192,7 +191,6 @@ class SpectralNet(AutoencoderClusterer):
     }
 
     _widths = "autoencoder_layer_sizes"
-    _autoencoder = None  # there is one only where its code is read
     _monitor = "loss"
     _converges_in = "spectral"
 
@@ -250,6 +248,8 @@ class SpectralNet(AutoencoderClusterer):
         reads_code = self._auto("affinity", "input" if is_table else "code") == "code"
         if self.convolutional and not is_table and not reads_code:
             raise ValueError("convolutional=True needs affinity='code'.")
+        if self._pretrained is not None and not reads_code:
+            raise ValueError("pretrained needs affinity='code'.")
         layers = (512, 512) if is_table else (1_024, 1_024, 512)
         return {
             **super()._describe(input_shape),
@@ -309,15 +309,15 @@ class SpectralNet(AutoencoderClusterer):
     # -- training ---------------------------------------------------------------------
 
     def _train(self, net):
-        codes, epochs = None, self.pretrain_max_epochs
+        codes = None
         with if_stopped(_UNTRAINED):
             if self._description["reads_code"]:
-                self._pretrain(net, epochs, self._reconstruction_step)
+                self._learn_code(net)
                 net.scaled_.fit(self._codes(net))
                 codes = self._codes(net)
             if self._description["siamese"]:
                 step = functools.partial(self._siamese_step, **self._pairs(net, codes))
-                self._pretrain(net, epochs, step, phase="siamese")
+                self._pretrain(net, self.pretrain_max_epochs, step, phase="siamese")
         net.batches.resize(self.batch_size)
         budget = self._auto_budget(net.batches.n_samples, least=500)
         plan = self._schedule(net, self.max_epochs, budget, draws=2)

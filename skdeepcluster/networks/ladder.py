@@ -100,9 +100,10 @@ class LadderDecoder(nn.Module):
         bounded: bool,
     ):
         super().__init__()
+        hidden = [nn.LeakyReLU(_SLOPE)] if len(shapes) > 1 else []
         self.first = nn.Sequential(
             nn.Linear(n_latent, math.prod(shapes[-1])),
-            nn.LeakyReLU(_SLOPE),
+            *hidden,
             nn.Unflatten(1, shapes[-1]),
         )
         self.layers = nn.ModuleList()
@@ -132,8 +133,9 @@ class LadderDecoder(nn.Module):
         """Let reconstructions start from an image, such as the mean of all."""
         if self.bounded:
             self.offset.copy_(image.clamp(-0.99, 0.99).atanh())
-        elif self.layers:  # without hidden layers, a LeakyReLU ends it
-            cast(nn.Linear, self.layers[-1]).bias.copy_(image.flatten())
+        else:
+            last = self.layers[-1] if self.layers else self.first[0]
+            cast(nn.Linear, last).bias.copy_(image.flatten())
 
     def forward(self, code):
         """Return the reconstructions of the input and of each hidden layer."""
