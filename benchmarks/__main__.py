@@ -91,8 +91,8 @@ def _parser() -> argparse.ArgumentParser:
         "--autoencoders",
         type=Path,
         metavar="FOLDER",
-        help="keep the autoencoders of ae_kmeans there; dec, idec, dcn and spectralnet "
-        "begin with that of the same data and seed",
+        help="keep the autoencoders of ae_kmeans there; dec, idec, dcn, vade and "
+        "spectralnet begin with that of the same data and seed",
     )
     for fits in (run, papers):
         fits.add_argument("--seeds", type=int, default=3, help="seeds 0 .. SEEDS - 1")

@@ -43,7 +43,7 @@ CLASSIC = {
 NAMES = [*METHODS, *CLASSIC]
 
 # Methods that go on from a kept autoencoder of `ae_kmeans`, see `fit_one`.
-TAKERS = ("dec", "idec", "dcn", "spectralnet")
+TAKERS = ("dec", "idec", "dcn", "vade", "spectralnet")
 
 
 def scores_of(X, y, labels) -> dict[str, float]:

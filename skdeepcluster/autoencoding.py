@@ -131,8 +131,7 @@ class AutoencoderClusterer(DeepClusterer):
 
     def _of_autoencoder(self, description: dict[str, Any]) -> dict[str, Any]:
         """What has to be the same where its weights are to mean the same."""
-        names = ["encoder", "n_latent", "n_out", "batch_norm"]
-        names += ["input_shape", "convolutional"]
+        names = ["encoder", "n_latent", "batch_norm", "input_shape", "convolutional"]
         return {
             "autoencoder": self._autoencoder,
             "hidden_layer_sizes": None
@@ -145,6 +144,10 @@ class AutoencoderClusterer(DeepClusterer):
     def _n_out(self) -> int:
         """Width of the encoder's output, whose first part is the code."""
         return self.n_latent
+
+    def _decodes_logits(self, input_shape: tuple[int, ...]) -> bool:
+        """Whether a sigmoid turns the decoder's outputs into pixels."""
+        return False
 
     @staticmethod
     @abstractmethod
@@ -306,6 +309,7 @@ class Pretrained(NamedTuple):
     """What a fit takes over from a fitted autoencoder."""
 
     about: dict[str, Any]
+    logits: bool
     scaling: dict[str, np.ndarray]
     states: dict[str, dict[str, torch.Tensor]]
 
@@ -355,10 +359,12 @@ class PretrainedClusterer(AutoencoderClusterer):
                 "pretrained must be a fitted estimator with an autoencoder, such as "
                 f"AutoencoderKMeans; got {pretrained!r}."
             )
-        about = pretrained._of_autoencoder(pretrained._description)
+        description = pretrained._description
+        about = pretrained._of_autoencoder(description)
+        logits = pretrained._decodes_logits(description["input_shape"])
         networks = {name: pretrained._model[name] for name in ("encoder", "decoder")}
         states = {name: network.state_dict() for name, network in networks.items()}
-        return Pretrained(about, pretrained._scale_state, states)
+        return Pretrained(about, logits, pretrained._scale_state, states)
 
     def _describe(self, input_shape):
         description = super()._describe(input_shape)
@@ -383,16 +389,31 @@ class PretrainedClusterer(AutoencoderClusterer):
         if self._pretrained is None:
             super()._learn_code(net)
             return
+        mine = self._decodes_logits(self._description["input_shape"])
+        theirs = self._pretrained.logits
         for name, state in self._pretrained.states.items():
-            self._model[name].load_state_dict(state)
+            _load_code(self._model[name], state)
+        if mine and not theirs:
+            # The tangent of the logit at 1/2, so that the images stay what they are.
+            self._model["decoder"].rescale(4.0, -2.0)
+        elif theirs and not mine:
+            self._model["decoder"].rescale(0.25, 0.5)
         net.keep_good()
 
     def _further_data(self):
         if self._pretrained is None:
             return []
-        _, scaling, states = self._pretrained
+        scaling, states = self._pretrained.scaling, self._pretrained.states
         weights = [v for state in states.values() for v in state.values()]
         return [*scaling.values(), *(v.cpu().numpy().ravel() for v in weights)]
+
+
+@torch.no_grad()
+def _load_code(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Load a state: of outputs beside the code, whose rows come last, what is there."""
+    for name, mine in network.state_dict().items():
+        rows = slice(min(len(mine), len(state[name]))) if mine.ndim else ...
+        mine[rows].copy_(state[name][rows])
 
 
 class TargetClusterer(PretrainedClusterer):

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from torch import nn
 
-from skdeepcluster import DCN, DEC, DEPICT, IDEC, AutoencoderKMeans
+from skdeepcluster import DCN, DEC, DEPICT, IDEC, AutoencoderKMeans, VaDE
 from skdeepcluster.engine import ResumableCheckpoint
 from tests.conftest import QUICK_AE, QUICK_DEC, quick
 
@@ -53,6 +54,27 @@ def test_images_and_own_layers_and_itself(images):
         DEC(3, **QUICK_DEC).fit(images, pretrained=first)
 
 
+def test_of_a_variational_code_the_mean_is_taken(table, images, autoencoder):
+    model = VaDE(3, **STILL).fit(table, pretrained=autoencoder)
+    assert "pretraining" not in model.history_["phase"]
+    np.testing.assert_array_equal(model.transform(table), autoencoder.transform(table))
+    back = DEC(3, **STILL).fit(table, pretrained=model)
+    np.testing.assert_array_equal(back.transform(table), model.transform(table))
+
+
+def test_reconstructions_become_logits_and_back(images):
+    """Decoders of grey images are pixels or, of VaDE, logits of pixels."""
+    first = AutoencoderKMeans(3, **QUICK_AE).fit(images)
+    vade = VaDE(3, **STILL).fit(images, pretrained=first)
+    back = IDEC(3, **STILL).fit(images, pretrained=vade)
+    code = torch.from_numpy(first.transform(images))
+    with torch.no_grad():
+        x, logits, again = (m._model["decoder"](code) for m in (first, vade, back))
+    torch.testing.assert_close(logits, 4 * (x - 0.5))
+    torch.testing.assert_close(again, x)
+    assert vade._is_bernoulli((1, 8, 8))
+
+
 def test_the_map_of_spectralnet_reads_its_code(table, autoencoder):
     model = quick("spectralnet", affinity="code").fit(table, pretrained=autoencoder)
     assert set(model.history_["phase"]) == {"spectral"}
@@ -90,7 +112,7 @@ def test_what_does_not_fit_is_refused_and_an_earlier_fit_kept(table, autoencoder
     model = DEC(3, **{**QUICK_DEC, "n_latent": 2}).fit(table)
     before = model.transform(table)
     for wrong, error, says in (
-        (autoencoder, ValueError, "n_latent=3, not 2, n_out=3, not 2"),
+        (autoencoder, ValueError, "n_latent=3, not 2"),
         (AutoencoderKMeans(3), NotFittedError, "not fitted"),
         (quick("imsat").fit(table), TypeError, "estimator with an autoencoder"),
         (quick("spectralnet").fit(table), TypeError, "estimator with an autoencoder"),

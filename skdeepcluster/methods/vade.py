@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from skdeepcluster.autoencoding import (
-    PRETRAINING,
-    AutoencoderClusterer,
-    LikelihoodMixin,
-)
+from skdeepcluster.autoencoding import LikelihoodMixin, PretrainedClusterer
 from skdeepcluster.docstrings import documented
 from skdeepcluster.generative import GenerativeMixin
 from skdeepcluster.losses import gaussian_kl
@@ -14,7 +10,7 @@ from skdeepcluster.networks import MixturePrior
 
 
 @documented
-class VaDE(LikelihoodMixin, GenerativeMixin, AutoencoderClusterer):
+class VaDE(LikelihoodMixin, GenerativeMixin, PretrainedClusterer):
     r"""Variational deep embedding: a VAE whose prior is a mixture of Gaussians.
 
     A cluster :math:`c\sim\pi` has a Gaussian :math:`\mathcal N(\mu_c,\sigma_c^2)` in
@@ -97,8 +93,7 @@ class VaDE(LikelihoodMixin, GenerativeMixin, AutoencoderClusterer):
     """
 
     _parameter_constraints: dict = {
-        **AutoencoderClusterer._parameter_constraints,
-        **PRETRAINING,
+        **PretrainedClusterer._parameter_constraints,
         **LikelihoodMixin._parameter_constraints,
     }
 
@@ -163,6 +158,9 @@ class VaDE(LikelihoodMixin, GenerativeMixin, AutoencoderClusterer):
             "autoencoder": (before, ["encoder", "decoder"]),
             "all": (after, ["encoder", "decoder", "centers"]),
         }
+
+    def _decodes_logits(self, input_shape):
+        return self._is_bernoulli(input_shape)
 
     def _is_bernoulli(self, input_shape):
         if self.convolutional and self.likelihood == "auto":

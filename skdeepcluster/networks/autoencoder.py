@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import cast
 
+import torch
 from torch import nn
 
 from skdeepcluster.networks.custom import CustomEncoder
@@ -47,6 +49,13 @@ class FlatDecoder(nn.Module):
         n_out = math.prod(input_shape)
         self.body = mlp(n_in, hidden, n_out, batch_norm=batch_norm, slope=0)
         self.shape = tuple(input_shape)
+
+    @torch.no_grad()
+    def rescale(self, factor: float, offset: float) -> None:
+        """Let outputs y be ``factor * y + offset`` from here on."""
+        last = cast(nn.Linear, self.body[-1])
+        last.weight.mul_(factor)
+        last.bias.mul_(factor).add_(offset)
 
     def forward(self, code):
         """Return the reconstruction, shaped as the input."""
