@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -396,3 +398,33 @@ def test_absent_device():
     assert resolve_device("auto") == CPU or resolve_device("auto").type == "mps"
     with pytest.raises(ValueError, match="not available on this machine"):
         resolve_device("cuda")
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [torch.optim.Adam, functools.partial(torch.optim.SGD, momentum=0.9)],
+    ids=["adam", "sgd"],
+)
+def test_moments_of_weights_without_a_gradient_do_not_get_denormal(optimizer):
+    """A processor takes ten times as long to compute with such numbers."""
+    X = np.arange(22, dtype=np.float32).reshape(11, 2)
+    net = Net(
+        {"a": nn.Linear(2, 1)},
+        {"a": (functools.partial(optimizer, lr=1e-4), ["a"])},
+        batches(X),
+        generator=torch.Generator().manual_seed(0),
+        device=CPU,
+    ).initialize()
+
+    def step(net):
+        alive = net.n_steps == 0  # in the first epoch
+        x = net.draw() * torch.tensor([1.0, float(alive)])
+        return {"loss": net.descend("a", net.a_(x).square().mean())}
+
+    net.run(step, n_steps=1_200, steps_per_epoch=5)
+    (state, _) = net.a_optimizer_.state.values()
+    moments = [v for k, v in state.items() if k != "step" and v is not None]
+    smallest = torch.finfo(torch.float32).tiny
+    for moment in moments:
+        assert not ((moment != 0) & (moment.abs() < smallest)).any()
+    assert moments[0][0, 0] != 0 and moments[0][0, 1] == 0

@@ -21,6 +21,11 @@ from skdeepcluster.engine.runtime import threads_for, wait_for
 
 Step = Callable[["Net"], Mapping[str, torch.Tensor]]
 
+# Steps between two looks for moments that have faded, and what counts as that. At a
+# decay of .9 a step the one takes 175 steps to the first denormal number.
+_LOOK = 100
+_FADED = 1e-30
+
 
 class FitStopped(Exception):
     """The fit ends here, in whatever phase; what was trained so far is used."""
@@ -396,7 +401,23 @@ class Net(NeuralNet, Draws):
             losses = step(self)
             self.notify("on_batch_end", batch=None, training=True, **losses)
         self._steps_done += 1
+        if self.device.type == "cpu" and int(self._steps_done) % _LOOK == 0:
+            self._let_fade()
         return losses
+
+    @torch.no_grad()
+    def _let_fade(self) -> None:
+        """Let moments that are next to nothing be 0.
+
+        Those of weights that get no gradient any more (of units that died) decay into
+        denormal numbers and stay there, where a processor's arithmetic takes ten times
+        as long: after 800 steps Adam took half of an image autoencoder's time.
+        """
+        for name in self.optimizers:
+            for state in getattr(self, f"{name}_optimizer_").state.values():
+                for value in state.values():
+                    if isinstance(value, torch.Tensor):  # SGD may have None
+                        value.masked_fill_(value.abs() < _FADED, 0)
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         """Start a phase (skorch's hook)."""
