@@ -279,7 +279,7 @@ def test_other_packages_need_not_be_there(monkeypatch):
     # Ours of each pair can be fitted.
     X = np.random.default_rng(0).normal(size=(300, 50)).astype(np.float32)
     for *_, make in packages._PAIRS:
-        assert make((8,), 1).fit(X).n_iter_ >= 3
+        assert make((8,), 50, 1).fit(X).n_iter_ >= 3
 
 
 def _judged(data, method, acc, seed=0, setting="a", **criteria):
