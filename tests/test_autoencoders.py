@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
 from skdeepcluster import (
@@ -345,6 +346,29 @@ def test_self_training_improves_on_k_means(method, digits):
     accuracy = clustering_accuracy(y, model.labels_)
     assert accuracy > clustering_accuracy(y, before.labels_) + 0.015
     assert accuracy > 0.81
+
+
+def test_the_mixture_may_begin_with_the_clusters_of_k_means():
+    codes = np.random.default_rng(0).normal(size=(300, 3))
+    codes[:100] = codes[:100] * 3 + 4
+    prior = MixturePrior(3, 3, "kmeans")
+    prior.fit(codes.astype(np.float32))
+    labels = KMeans(3, n_init=20, random_state=0).fit_predict(codes.astype(np.float32))
+    for c in range(3):
+        part = codes[labels == c]
+        assert prior.log_weights[c].exp().item() == pytest.approx(len(part) / 300)
+        mean, variance = prior.means[c], prior.log_variances[c].exp()
+        np.testing.assert_allclose(mean.detach(), part.mean(0), rtol=1e-4)
+        np.testing.assert_allclose(variance.detach(), part.var(0), rtol=1e-3)
+
+
+def test_k_means_of_few_points_leaves_a_mixture_that_is_finite():
+    prior = MixturePrior(4, 2, "kmeans")
+    with pytest.warns(ConvergenceWarning):
+        prior.fit(np.repeat(np.eye(2, dtype=np.float32), 20, axis=0))
+    assert all(p.isfinite().all() for p in prior.parameters())
+    model = VaDE(2, init="kmeans", **QUICK_DEC).fit(np.repeat(np.eye(2), 40, axis=0))
+    assert np.isfinite(model.history_["loss"]).all()
 
 
 @pytest.mark.parametrize("seed", range(5))

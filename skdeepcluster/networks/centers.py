@@ -130,6 +130,9 @@ class MixturePrior(Placed):
     n_clusters : int
     n_embedding : int
         Width of the code.
+    init : {"mixture", "kmeans"}, default="mixture"
+        What `fit` fits: a mixture, by expectation maximisation, or k-means, of whose
+        clusters it takes weights, means and variances.
 
     Attributes
     ----------
@@ -139,17 +142,30 @@ class MixturePrior(Placed):
         :math:`\mu_c` and :math:`\log\sigma_c^2`.
     """
 
-    def __init__(self, n_clusters: int, n_embedding: int):
+    def __init__(self, n_clusters: int, n_embedding: int, init: str = "mixture"):
         super().__init__()
+        self.init = init
         self.log_weights = nn.Parameter(torch.zeros(n_clusters))
         self.means = nn.Parameter(torch.zeros(n_clusters, n_embedding))
         self.log_variances = nn.Parameter(torch.zeros(n_clusters, n_embedding))
 
     def fit(self, codes: np.ndarray) -> None:
-        """Place the Gaussians by a mixture that is fitted to these codes."""
+        """Place the Gaussians by what is fitted to these codes, see `init`."""
+        k, codes = len(self.means), codes.astype(np.float64)
+        if self.init == "kmeans":
+            labels = KMeans(k, n_init=20, random_state=0).fit_predict(codes)
+            members = [codes[labels == c] for c in range(k)]
+            # Fewer clusters where fewer codes differ: the others lie on all of them.
+            parts = [part if len(part) else codes for part in members]
+            self.set(
+                np.array([max(len(part), 1) for part in members]) / len(codes),
+                np.stack([part.mean(0) for part in parts]),
+                np.stack([part.var(0) + 1e-6 for part in parts]),
+            )
+            return
         mixture = GaussianMixture(
-            len(self.means), covariance_type="diag", n_init=5, random_state=0
-        ).fit(codes.astype(np.float64))
+            k, covariance_type="diag", n_init=5, random_state=0
+        ).fit(codes)
         self.set(mixture.weights_, mixture.means_, mixture.covariances_)
 
     @torch.no_grad()
