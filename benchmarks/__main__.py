@@ -23,7 +23,7 @@ from benchmarks import (
 )
 from benchmarks.data import DATA, MissingData, load
 from benchmarks.papers import TABLES, smoke
-from benchmarks.run import NAMES, TAKERS, fit_one, in_own_process
+from benchmarks.run import NAMES, fit_one, in_own_process, takes_autoencoder
 from benchmarks.table import read, table
 from skdeepcluster.methods import METHODS
 
@@ -173,7 +173,7 @@ def _run(args) -> None:
         for method in args.methods:
             for seed in range(args.seeds):
                 params = dict(args.set)
-                if args.autoencoders and method in TAKERS:
+                if args.autoencoders and takes_autoencoder(method, data, params):
                     params["pretrained"] = "ae_kmeans"
                 job = (method, data, seed, params, args.minutes, args.curve)
                 if args.missing and _key(*job) in _kept(args.results, args.curve):

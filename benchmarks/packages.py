@@ -14,12 +14,9 @@ import functools
 import importlib
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
-from sklearn.preprocessing import StandardScaler
 
 from benchmarks.in_turn import seconds_to_fit
 from skdeepcluster import (
@@ -31,36 +28,12 @@ from skdeepcluster import (
     VariationalClustering,
 )
 
-_K, _BATCH, _LATENT = 10, 100, 10
-_SMALL, _LARGE = (32, 32), (500, 500, 2_000)
+_N, _COLUMNS, _K, _BATCH, _LATENT = 5_000, 50, 10, 100, 10
+# Hidden layers, and epochs of two fits whose difference is free of what is done once.
+_LAYERS = {"small": ((32, 32), 5, 45), "large": ((500, 500, 2_000), 2, 8)}
 
 
-class _Size(NamedTuple):
-    """Data, hidden layers, and epochs of two fits.
-
-    Their difference is free of what is done once.
-    """
-
-    X: np.ndarray
-    hidden: tuple[int, ...]
-    few: int
-    more: int
-
-
-def _sizes() -> dict[str, _Size]:
-    random = np.random.default_rng(0).normal(size=(5_000, 50)).astype(np.float32)
-    digits = StandardScaler().fit_transform(load_digits().data)[:1_700]
-    return {
-        "small": _Size(random, _SMALL, 5, 45),
-        "large": _Size(random, _LARGE, 2, 8),
-        # Where units have died, and moments could have become denormal numbers.
-        "large, digits, steps 1,020 to 1,530": _Size(
-            digits.astype(np.float32), _LARGE, 60, 90
-        ),
-    }
-
-
-def _clustpy(name: str, network: str, hidden, n_columns: int, epochs: int, **params):
+def _clustpy(name: str, network: str, hidden, epochs: int, **params):
     """Make one of clustpy's, with a network that it has under a module's name."""
     deep = importlib.import_module("clustpy.deep")
     module, _, kind = network.rpartition(".")
@@ -70,7 +43,7 @@ def _clustpy(name: str, network: str, hidden, n_columns: int, epochs: int, **par
         batch_size=_BATCH,
         pretrain_epochs=1,
         clustering_epochs=epochs,
-        neural_network=(kind, {"layers": [n_columns, *hidden, _LATENT]}),
+        neural_network=(kind, {"layers": [_COLUMNS, *hidden, _LATENT]}),
         embedding_size=_LATENT,
         device="cpu",
         random_state=0,
@@ -81,20 +54,17 @@ def _clustpy(name: str, network: str, hidden, n_columns: int, epochs: int, **par
 _FEEDFORWARD = "neural_networks.FeedforwardAutoencoder"
 
 
-def _vade(hidden, n_columns: int, epochs: int):
+def _vade(hidden, epochs: int):
     loss = torch.nn.MSELoss(reduction="sum")
-    return _clustpy(
-        "VaDE", "vade._VaDE_VAE", hidden, n_columns, epochs, ssl_loss_fn=loss
-    )
+    return _clustpy("VaDE", "vade._VaDE_VAE", hidden, epochs, ssl_loss_fn=loss)
 
 
-def _dec(hidden, n_columns: int, epochs: int):
+def _dec(hidden, epochs: int):
     sgd = {"lr": 0.01, "momentum": 0.9}
     return _clustpy(
         "DEC",
         _FEEDFORWARD,
         hidden,
-        n_columns,
         epochs,
         optimizer_class=torch.optim.SGD,
         pretrain_optimizer_params=sgd,
@@ -102,15 +72,15 @@ def _dec(hidden, n_columns: int, epochs: int):
     )
 
 
-def _idec(hidden, n_columns: int, epochs: int):
-    return _clustpy("IDEC", _FEEDFORWARD, hidden, n_columns, epochs)
+def _idec(hidden, epochs: int):
+    return _clustpy("IDEC", _FEEDFORWARD, hidden, epochs)
 
 
-def _dcn(hidden, n_columns: int, epochs: int):
-    return _clustpy("DCN", _FEEDFORWARD, hidden, n_columns, epochs)
+def _dcn(hidden, epochs: int):
+    return _clustpy("DCN", _FEEDFORWARD, hidden, epochs)
 
 
-def _ours(method, hidden, n_columns: int, epochs: int, **params):
+def _ours(method, hidden, epochs: int, **params):
     return method(
         _K,
         hidden_layer_sizes=hidden,
@@ -133,7 +103,7 @@ _our_dcn = functools.partial(_ours, DCN, batch_norm=False)
 _rarely = functools.partial(functools.partial, update_interval=140)
 
 
-def _vc(hidden, n_columns: int, epochs: int, **params):
+def _vc(hidden, epochs: int, **params):
     return VariationalClustering(
         _K,
         hidden_layer_sizes=hidden,
@@ -147,7 +117,7 @@ def _vc(hidden, n_columns: int, epochs: int, **params):
     )
 
 
-def _gemini(hidden, n_columns: int, epochs: int):
+def _gemini(hidden, epochs: int):
     mlp = importlib.import_module("gemclus.mlp").MLPModel
     return mlp(
         _K,
@@ -159,7 +129,7 @@ def _gemini(hidden, n_columns: int, epochs: int):
     )
 
 
-def _heads(hidden, n_columns: int, epochs: int):
+def _heads(hidden, epochs: int):
     return AugmentedGANClustering(
         _K,
         hidden_layer_sizes=hidden[-1:],
@@ -185,19 +155,16 @@ _PAIRS: list[tuple[str, str, Callable, str, Callable]] = [
         "VaDE",
         _vade,
         "VariationalClustering, one cluster decoded, no copies",
-        lambda *size: _vc(*size, n_top=1, augmentation=None),
+        lambda hidden, epochs: _vc(hidden, epochs, n_top=1, augmentation=None),
     ),
     ("gemclus", "MLPModel(gemini='mi')", _gemini, "AugmentedGANClustering", _heads),
 ]
 
 
-def _step(make: Callable, size: _Size) -> float:
+def _step(make: Callable, hidden, few: int, more: int, X) -> float:
     """Milliseconds of a step: of a longer and a shorter fit, the difference."""
-    X, hidden, few, more = size
-    few_s, more_s = (
-        seconds_to_fit(make(hidden, X.shape[1], epochs), X) for epochs in (few, more)
-    )
-    return 1e3 * (more_s - few_s) / ((more - few) * (len(X) // _BATCH))
+    seconds = [seconds_to_fit(make(hidden, epochs), X) for epochs in (few, more)]
+    return 1e3 * (seconds[1] - seconds[0]) / ((more - few) * (_N // _BATCH))
 
 
 def compare(rounds: int = 5) -> str:
@@ -207,15 +174,15 @@ def compare(rounds: int = 5) -> str:
         "theirs / ours: median (range) |",
         "|---|---|---|---|---|---|",
     ]
-    sizes = _sizes()
+    X = np.random.default_rng(0).normal(size=(_N, _COLUMNS)).astype(np.float32)
     for package, theirs, make, ours, make_ours in _PAIRS:
         if find_spec(package) is None:
             lines.append(f"| | {package} is not installed | | {ours} | | |")
             continue
-        for name, size in sizes.items():
+        for name, sizes in _LAYERS.items():
             times = np.array(
                 [
-                    [_step(one, size) for one in (make, make_ours)]
+                    [_step(one, *sizes, X) for one in (make, make_ours)]
                     for _ in range(rounds + 1)
                 ]
             )[1:]  # the first round warms up

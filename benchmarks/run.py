@@ -42,8 +42,14 @@ CLASSIC = {
 }
 NAMES = [*METHODS, *CLASSIC]
 
-# Methods that go on from a kept autoencoder of `ae_kmeans`, see `fit_one`.
-TAKERS = ("dec", "idec", "dcn", "vade", "spectralnet")
+_TAKERS = ("dec", "idec", "dcn", "vade")
+
+
+def takes_autoencoder(method, data, params) -> bool:
+    """Whether it can go on from one of `ae_kmeans`, see `fit_one`."""
+    if method == "spectralnet":  # where it reads a code
+        return params.get("affinity") == "code" or load(data)[0].ndim > 2
+    return method in _TAKERS
 
 
 def scores_of(X, y, labels) -> dict[str, float]:

@@ -102,6 +102,7 @@ class AutoencoderClusterer(DeepClusterer):
             "convolutional": convolutional,
             "batch_norm": bool(self.batch_norm),
             "encoder": self.encoder,
+            "logits": self._decodes_logits(input_shape),
         }
 
     @classmethod
@@ -115,6 +116,7 @@ class AutoencoderClusterer(DeepClusterer):
         convolutional,
         batch_norm,
         encoder,
+        logits,  # what the decoder's outputs mean; it is the same
         **own,
     ):
         E, D = autoencoder(
@@ -361,7 +363,7 @@ class PretrainedClusterer(AutoencoderClusterer):
             )
         description = pretrained._description
         about = pretrained._of_autoencoder(description)
-        logits = pretrained._decodes_logits(description["input_shape"])
+        logits = description["logits"]
         networks = {name: pretrained._model[name] for name in ("encoder", "decoder")}
         states = {name: network.state_dict() for name, network in networks.items()}
         return Pretrained(about, logits, pretrained._scale_state, states)
@@ -370,13 +372,18 @@ class PretrainedClusterer(AutoencoderClusterer):
         description = super()._describe(input_shape)
         if self._pretrained is not None:
             mine, theirs = self._of_autoencoder(description), self._pretrained.about
-            other = [k for k in mine if name_of(mine[k]) != name_of(theirs[k])]
+            other = [
+                f"{self._widths if k == 'hidden_layer_sizes' else k}={theirs[k]!r}, "
+                f"not {mine[k]!r}"
+                for k in mine
+                if name_of(mine[k]) != name_of(theirs[k])
+            ]
+            if self._pretrained.logits and not description["logits"]:
+                other.append("a decoder of logits (likelihood='bernoulli')")
             if other:
                 raise ValueError(
                     "pretrained has another autoencoder than this "
-                    f"{type(self).__name__}: "
-                    + ", ".join(f"{k}={theirs[k]!r}, not {mine[k]!r}" for k in other)
-                    + "."
+                    f"{type(self).__name__}: {', '.join(other)}."
                 )
         return description
 
@@ -389,15 +396,11 @@ class PretrainedClusterer(AutoencoderClusterer):
         if self._pretrained is None:
             super()._learn_code(net)
             return
-        mine = self._decodes_logits(self._description["input_shape"])
-        theirs = self._pretrained.logits
         for name, state in self._pretrained.states.items():
             _load_code(self._model[name], state)
-        if mine and not theirs:
-            # The tangent of the logit at 1/2, so that the images stay what they are.
+        if self._description["logits"] and not self._pretrained.logits:
+            # The tangent of the logit at 1/2, so that images stay about what they are.
             self._model["decoder"].rescale(4.0, -2.0)
-        elif theirs and not mine:
-            self._model["decoder"].rescale(0.25, 0.5)
         net.keep_good()
 
     def _further_data(self):
@@ -408,12 +411,16 @@ class PretrainedClusterer(AutoencoderClusterer):
         return [*scaling.values(), *(v.cpu().numpy().ravel() for v in weights)]
 
 
-@torch.no_grad()
 def _load_code(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Load a state: of outputs beside the code, whose rows come last, what is there."""
+    """Load a state; outputs beside the code, which come last, may be more or fewer."""
+    state = dict(state)
     for name, mine in network.state_dict().items():
-        rows = slice(min(len(mine), len(state[name]))) if mine.ndim else ...
-        mine[rows].copy_(state[name][rows])
+        its = state.get(name)
+        if name.startswith("head.") and its is not None and mine.ndim:
+            if mine.shape[1:] == its.shape[1:]:
+                n = min(len(mine), len(its))
+                state[name] = torch.cat([its[:n], mine[n:]])
+    network.load_state_dict(state)
 
 
 class TargetClusterer(PretrainedClusterer):

@@ -19,7 +19,7 @@ from benchmarks import (
 from benchmarks.__main__ import _RESULTS, main
 from benchmarks.data import DATA, HELD_OUT, MissingData, load, load_held_out
 from benchmarks.papers import TABLES, Setting, Table, smoke
-from benchmarks.run import fit_one
+from benchmarks.run import fit_one, takes_autoencoder
 from benchmarks.table import read, table
 from skdeepcluster import AutoencoderKMeans
 from skdeepcluster.methods import METHODS
@@ -115,6 +115,9 @@ def test_methods_begin_with_a_kept_autoencoder(tmp_path, monkeypatch):
     assert then["params"] == {"max_epochs": 3, "pretrained": "ae_kmeans"}
     assert then["steps"] <= 3 and "| wine | idec | max_epochs=3, p" in table([then])
     assert [path.name for path in kept.iterdir()] == ["wine-0.joblib"]
+    # SpectralNet has none where it reads the columns themselves.
+    assert not takes_autoencoder("spectralnet", "wine", {})
+    assert takes_autoencoder("spectralnet", "wine", {"affinity": "code"})
 
 
 def test_a_fit_goes_on_from_its_checkpoint(tmp_path):
@@ -279,7 +282,7 @@ def test_other_packages_need_not_be_there(monkeypatch):
     # Ours of each pair can be fitted.
     X = np.random.default_rng(0).normal(size=(300, 50)).astype(np.float32)
     for *_, make in packages._PAIRS:
-        assert make((8,), 50, 1).fit(X).n_iter_ >= 3
+        assert make((8,), 1).fit(X).n_iter_ >= 3
 
 
 def _judged(data, method, acc, seed=0, setting="a", **criteria):

@@ -1,5 +1,7 @@
 """An autoencoder that another estimator has trained."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -62,17 +64,20 @@ def test_of_a_variational_code_the_mean_is_taken(table, images, autoencoder):
     np.testing.assert_array_equal(back.transform(table), model.transform(table))
 
 
-def test_reconstructions_become_logits_and_back(images):
-    """Decoders of grey images are pixels or, of VaDE, logits of pixels."""
+def test_reconstructions_become_logits(images):
+    """Decoders of grey images give pixels or, of VaDE, logits of pixels."""
     first = AutoencoderKMeans(3, **QUICK_AE).fit(images)
     vade = VaDE(3, **STILL).fit(images, pretrained=first)
-    back = IDEC(3, **STILL).fit(images, pretrained=vade)
+    again = VaDE(3, **STILL).fit(images, pretrained=vade)
     code = torch.from_numpy(first.transform(images))
     with torch.no_grad():
-        x, logits, again = (m._model["decoder"](code) for m in (first, vade, back))
+        x, logits, same = (m._model["decoder"](code) for m in (first, vade, again))
     torch.testing.assert_close(logits, 4 * (x - 0.5))
-    torch.testing.assert_close(again, x)
-    assert vade._is_bernoulli((1, 8, 8))
+    torch.testing.assert_close(same, logits)
+    vade.set_params(likelihood="gaussian")  # what it was fitted with is what counts
+    for taker in (IDEC(3, **STILL), vade):
+        with pytest.raises(ValueError, match="a decoder of logits"):
+            taker.fit(images, pretrained=vade)
 
 
 def test_the_map_of_spectralnet_reads_its_code(table, autoencoder):
@@ -85,7 +90,7 @@ def test_the_map_of_spectralnet_reads_its_code(table, autoencoder):
     np.testing.assert_array_equal(model.predict(table), labels)
     with pytest.raises(ValueError, match="pretrained needs affinity='code'"):
         quick("spectralnet").fit(table, pretrained=autoencoder)
-    with pytest.raises(ValueError, match="hidden_layer_sizes=.32., not .16."):
+    with pytest.raises(ValueError, match="autoencoder_layer_sizes=.32., not .16."):
         quick("spectralnet", affinity="code", autoencoder_layer_sizes=(16,)).fit(
             table, pretrained=autoencoder
         )
@@ -165,3 +170,18 @@ def test_what_makes_no_difference_is_not_asked(images):
 
     first = AutoencoderKMeans(3, encoder=Factory(), **QUICK_AE).fit(images)
     DEC(3, encoder=Factory(), **QUICK_DEC).fit(images, pretrained=first)
+
+
+def test_another_encoder_under_the_same_name_is_not_read_as_this(table):
+    def make(shape, depth, width):
+        layers = [nn.Linear(shape[0] if i == 0 else width, width) for i in range(depth)]
+        return nn.Sequential(*layers)
+
+    def of(depth, width):
+        return functools.partial(make, depth=depth, width=width)
+
+    first = AutoencoderKMeans(3, encoder=of(2, 1), **QUICK_AE).fit(table)
+    DEC(3, encoder=of(2, 1), **STILL).fit(table, pretrained=first)
+    for other in (of(1, 1), of(3, 1), of(2, 16)):
+        with pytest.raises(RuntimeError, match="loading state_dict"):
+            DEC(3, encoder=other, **STILL).fit(table, pretrained=first)
