@@ -116,6 +116,7 @@ class Net(NeuralNet, Draws):
         self.n_steps = 0
         self._planned = 1
         self._steps_done = torch.zeros((), device=device)
+        self._made = 0
         self._good: dict[str, torch.Tensor] = {}
 
     # -- skorch's hooks: what is trained, and by what ---------------------------------
@@ -227,7 +228,7 @@ class Net(NeuralNet, Draws):
         self.notify("on_train_begin", X=None, y=None)
         try:
             # More than none if a callback has resumed the phase: see `load_snapshot`.
-            done = int(self._steps_done)
+            done = self._made = int(self._steps_done)
             with (
                 threads_for(self.work_of_a_pass, self.device),
                 compiled(self._inexact(), self.compiling),
@@ -401,7 +402,8 @@ class Net(NeuralNet, Draws):
             losses = step(self)
             self.notify("on_batch_end", batch=None, training=True, **losses)
         self._steps_done += 1
-        if self.device.type == "cpu" and int(self._steps_done) % _LOOK == 0:
+        self._made += 1  # counted on the host, as a captured step reads nothing there
+        if self.device.type == "cpu" and self._made % _LOOK == 0:
             self._let_fade()
         return losses
 
