@@ -156,7 +156,7 @@ class VaDE(LikelihoodMixin, GenerativeMixin, PretrainedClusterer):
         return 2 * self.n_latent
 
     @staticmethod
-    def _centers(n_clusters, n_latent, init="mixture"):
+    def _centers(n_clusters, n_latent, init):
         return MixturePrior(n_clusters, n_latent, init)
 
     def _optimizers(self):

@@ -11,6 +11,11 @@ from sklearn.mixture import GaussianMixture
 from torch import nn
 
 
+def _kmeans(n_clusters: int, codes: np.ndarray) -> KMeans:
+    """K-means with as many starts as published for what begins with it."""
+    return KMeans(n_clusters, n_init=20, random_state=0).fit(codes)
+
+
 def _variance_around(kmeans: KMeans, codes: np.ndarray) -> float:
     """Mean variance of a value of a code around the nearest centre."""
     return max(kmeans.inertia_ / codes.size, 1e-12)
@@ -44,7 +49,7 @@ class _AtPoints(Placed):
 
     def fit(self, codes: np.ndarray) -> KMeans:
         """Place the centres by k-means of these codes, which is returned."""
-        kmeans = KMeans(len(self.centers), n_init=20, random_state=0).fit(codes)
+        kmeans = _kmeans(len(self.centers), codes)
         self.centers.data.copy_(torch.from_numpy(kmeans.cluster_centers_))
         self.placed.fill_(1)
         return kmeans
@@ -153,7 +158,7 @@ class MixturePrior(Placed):
         """Place the Gaussians by what is fitted to these codes, see `init`."""
         k, codes = len(self.means), codes.astype(np.float64)
         if self.init == "kmeans":
-            labels = KMeans(k, n_init=20, random_state=0).fit_predict(codes)
+            labels = _kmeans(k, codes).labels_
             members = [codes[labels == c] for c in range(k)]
             # Fewer clusters where fewer codes differ: the others lie on all of them.
             parts = [part if len(part) else codes for part in members]
