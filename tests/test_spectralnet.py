@@ -152,6 +152,22 @@ def test_nearly_collinear_outputs(spread):
 # -- algorithm ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "optimizer, given, rate",
+    [
+        ("adam", "auto", 1e-3),
+        ("adam", 5e-4, 5e-4),
+        ("sgd", "auto", 1e-3),
+        ("sgd", 1, 1e-3),
+    ],
+)
+def test_the_siamese_network_has_a_step_size_of_adam(optimizer, given, rate, images):
+    params = {"pretrain_optimizer": optimizer, "pretrain_learning_rate": given}
+    net, _ = started(SpectralNet(3, **{**QUICK_SPECTRAL, **params}), images)
+    assert net.siamese_optimizer_.param_groups[0]["lr"] == rate
+    assert type(net.autoencoder_optimizer_).__name__.lower() == optimizer
+
+
 def test_pairs_of_the_siamese_network(table):
     net, phases = started(clone(QUICK).set_params(siamese=True), table)
     assert [plan["phase"] for _, plan in phases] == ["siamese", "spectral"]

@@ -91,7 +91,8 @@ class SpectralNet(PretrainedClusterer):
         are few or made to be compared.
     siamese : bool or "auto", default="auto"
         Whether distances are those of a siamese network, trained for as long as an
-        autoencoder, with the same step size. "auto": for images.
+        autoencoder, by Adam with the same step size, or 1e-3 where that is one of
+        "sgd". "auto": for images.
     n_neighbors : int or "auto", default="auto"
         Neighbours :math:`k` of a row within its minibatch. "auto": 3 for images, as
         published; 10 for tables, where as few would fall apart in a small graph.
@@ -154,7 +155,8 @@ class SpectralNet(PretrainedClusterer):
     loss is over 2m, not :math:`m^2`. A row is not its own neighbour. (7) Pairs of the
     siamese network come from at most 50,000 rows; a random pair may be one of
     neighbours. (8) The code is scaled. The siamese
-    network is always trained by Adam. (9) Budgets are smaller, see above.
+    network is always trained by Adam. (9) Budgets are smaller, see above. (10) Tables
+    have layers, neighbours and distances of their own, see the parameters.
 
     References
     ----------
@@ -299,7 +301,9 @@ class SpectralNet(PretrainedClusterer):
         if self._description["reads_code"]:
             optimizers["autoencoder"] = (self._pretrainer(), ["encoder", "decoder"])
         if self._description["siamese"]:
-            rate = self._auto("pretrain_learning_rate", 1e-3)
+            # That of "sgd" is hundreds of times too large for Adam.
+            given = not self._has_sgd()
+            rate = self._auto("pretrain_learning_rate", 1e-3) if given else 1e-3
             optimizers["siamese"] = (self._adam(rate), ["siamese"])
         return optimizers
 

@@ -71,7 +71,10 @@ class VaDE(LikelihoodMixin, GenerativeMixin, PretrainedClusterer):
     (4) Budgets are smaller, see above. (5) Adam's :math:`\epsilon` is torch's 1e-8, not
     1e-4. (6) The pretraining ascends the likelihood, also where that is not the squared
     error. (7) No data set has a weight of its own for the reconstruction (HHAR: 5). (8)
-    Tables have layers of (500, 500). (9) Training may end early, see `tol`.
+    Tables have layers of (500, 500). (9) Training may end early, see `tol`. (10) The
+    weights :math:`\pi` begin with those of the first mixture, too, or with those of the
+    clusters of k-means, whose variances are taken as well; the authors' release begins
+    with equal weights, and takes the means alone from k-means.
 
     The start decides most. On all images of MNIST (one seed), whose published accuracy
     is .945 after up to 3,000 passes, k-means had .88 in the code of an autoencoder
