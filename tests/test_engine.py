@@ -94,6 +94,16 @@ def test_values_kept_by_row_are_those_of_the_batch(kind):
 
 
 @pytest.mark.parametrize("kind", [Batches, ResidentBatches])
+def test_other_values_of_the_rows_are_drawn_in_the_rows_order(kind):
+    X = np.arange(22.0).reshape(22, 1)
+    usual, other = batches(X, 4, kind), batches(X, 4, kind)
+    values = -torch.from_numpy(X).float()
+    for i in range(3 * len(usual)):  # in turn with draws of the rows themselves
+        drawn = other.draw() if i % 3 == 0 else -other.draw_from(values)
+        assert torch.equal(drawn, usual.draw())
+
+
+@pytest.mark.parametrize("kind", [Batches, ResidentBatches])
 def test_draws_go_on_amid_a_pass_where_a_state_was_taken(kind):
     source = batches(np.arange(22.0).reshape(22, 1), 4, kind)
     for _ in range(2):

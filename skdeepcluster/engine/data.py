@@ -136,14 +136,33 @@ class Batches:
 
     def draw(self) -> torch.Tensor:
         """Return the next minibatch, scaled, on the device."""
-        size = self.batch_size
-        if self._at + size > self.n_samples:
-            self.shuffle()
+        self._turn_over()
         if not self._ready:
             self._gather_ahead()
-        self._rows = self._order[self._at : self._at + size]
-        self._at += size
+        self._go_on()
         return self._ready.pop()
+
+    def draw_from(self, values: torch.Tensor) -> torch.Tensor:
+        """Draw a minibatch of other values of the same rows, already on the device.
+
+        Parameters
+        ----------
+        values : tensor of shape (n_samples, ...)
+        """
+        self._turn_over()
+        self._go_on()
+        del self._ready[-1:]
+        return self.of_batch(values)
+
+    def _turn_over(self) -> None:
+        """Start a new pass where this one has no whole batch left."""
+        if self._at + self.batch_size > self.n_samples:
+            self.shuffle()
+
+    def _go_on(self) -> None:
+        """Take the rows of the next minibatch."""
+        self._rows = self._order[self._at : self._at + self.batch_size]
+        self._at += self.batch_size
 
     def _gather_ahead(self) -> None:
         """Make the next batches ready, each as if it were gathered alone."""
@@ -280,11 +299,19 @@ class ResidentBatches(Batches):
 
     def draw(self) -> torch.Tensor:
         """Return the next minibatch, scaled, without a word to the host."""
+        self._go_on()
+        return self.scaling(self._data.index_select(0, self._batch))
+
+    def draw_from(self, values: torch.Tensor) -> torch.Tensor:
+        """Draw a minibatch of other values of the same rows, already on the device."""
+        self._go_on()
+        return self.of_batch(values)
+
+    def _go_on(self) -> None:
         self.have(1)
         self._batch = self._index.index_select(0, self._start + self._offsets)
         self._start += self.batch_size
         self.passed(1)
-        return self.scaling(self._data.index_select(0, self._batch))
 
     def of_batch(self, values: torch.Tensor) -> torch.Tensor:
         """Return the entries of the last drawn batch."""

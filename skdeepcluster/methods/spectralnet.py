@@ -317,8 +317,9 @@ class SpectralNet(PretrainedClusterer):
         with if_stopped(_UNTRAINED):
             if self._description["reads_code"]:
                 self._learn_code(net)
-                net.scaled_.fit(self._codes(net))
                 codes = self._codes(net)
+                net.scaled_.fit(codes)
+                codes = net.scaled_(codes)
             if self._description["siamese"]:
                 step = functools.partial(self._siamese_step, **self._pairs(net, codes))
                 self._pretrain(net, self.pretrain_max_epochs, step, phase="siamese")
@@ -383,8 +384,7 @@ class SpectralNet(PretrainedClusterer):
     @staticmethod
     def _read(net, codes):
         """Draw a minibatch of what the map reads."""
-        x = net.draw()
-        return x if codes is None else net.batches.of_batch(codes)
+        return net.draw() if codes is None else net.batches.draw_from(codes)
 
     def _neighbours(self):
         """Neighbours of a row, and the one that tells the scale."""
