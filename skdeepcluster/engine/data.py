@@ -190,7 +190,7 @@ class Batches:
         values : tensor of shape (n_samples, ...)
             On the device, one entry per row of the data.
         """
-        return values[torch.from_numpy(self._rows).to(values.device)]
+        return values.index_select(0, torch.from_numpy(self._rows).to(values.device))
 
 
 class ResidentBatches(Batches):

@@ -401,7 +401,7 @@ class Net(NeuralNet, Draws):
             self.notify("on_batch_begin", batch=None, training=True)
             losses = step(self)
             self.notify("on_batch_end", batch=None, training=True, **losses)
-        self._steps_done += 1
+        self._steps_done.add_(1)
         self._made += 1  # counted on the host, as a captured step reads nothing there
         if self.device.type == "cpu" and self._made % _LOOK == 0:
             self._let_fade()
