@@ -6,10 +6,12 @@ import importlib.metadata
 import os
 import platform
 import resource
+import threading
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import joblib
@@ -195,8 +197,18 @@ def fit_one(
     return {k: float(v) if isinstance(v, np.floating) else v for k, v in row.items()}
 
 
+def _end_with_parent():
+    """End this process as soon as the one that started it is gone."""
+
+    def watch():
+        wait([parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def in_own_process(call, *args):
     """Call in a fresh process, so that its peak memory is its own."""
     context = get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
+    with ProcessPoolExecutor(1, context, _end_with_parent) as pool:
         return pool.submit(call, *args).result()

@@ -1,6 +1,8 @@
 import io
 import json
 import re
+import subprocess
+import sys
 from unittest import mock
 
 import numpy as np
@@ -32,6 +34,17 @@ def test_a_row_tells_all_there_is_to_repeat_it():
     assert {"acc", "nmi", "ari", "silhouette", "seconds", "peak_mb", "gpu"} <= set(row)
     assert row["versions"]["torch"] and row["steps"] == 2
     assert json.loads(json.dumps(row)) == row
+
+
+def test_a_fit_ends_with_the_process_that_asked_for_it():
+    asks = (
+        "from benchmarks.run import in_own_process as run;"
+        "run(exec, 'import time; print(\"begun\", flush=True); time.sleep(600)')"
+    )
+    with subprocess.Popen([sys.executable, "-c", asks], stdout=subprocess.PIPE) as one:
+        assert one.stdout.readline() == b"begun\n"
+        one.kill()
+        one.communicate(timeout=60)  # ends once nobody has the other end of the pipe
 
 
 def test_a_curve_scores_on_the_way():
