@@ -136,11 +136,11 @@ class Batches:
 
     def draw(self) -> torch.Tensor:
         """Return the next minibatch, scaled, on the device."""
-        self._turn_over()
         if not self._ready:
             self._gather_ahead()
+        batch = self._ready[-1]
         self._go_on()
-        return self._ready.pop()
+        return batch
 
     def draw_from(self, values: torch.Tensor) -> torch.Tensor:
         """Draw a minibatch of other values of the same rows, already on the device.
@@ -149,9 +149,7 @@ class Batches:
         ----------
         values : tensor of shape (n_samples, ...)
         """
-        self._turn_over()
         self._go_on()
-        del self._ready[-1:]
         return self.of_batch(values)
 
     def _turn_over(self) -> None:
@@ -161,11 +159,14 @@ class Batches:
 
     def _go_on(self) -> None:
         """Take the rows of the next minibatch."""
+        self._turn_over()
         self._rows = self._order[self._at : self._at + self.batch_size]
         self._at += self.batch_size
+        del self._ready[-1:]
 
     def _gather_ahead(self) -> None:
         """Make the next batches ready, each as if it were gathered alone."""
+        self._turn_over()
         size, width = self.batch_size, self._X[0].size
         # Each begins where an array of its own could: a resumed fit gathers from
         # another batch on, and has to see the same bits.
@@ -301,11 +302,6 @@ class ResidentBatches(Batches):
         """Return the next minibatch, scaled, without a word to the host."""
         self._go_on()
         return self.scaling(self._data.index_select(0, self._batch))
-
-    def draw_from(self, values: torch.Tensor) -> torch.Tensor:
-        """Draw a minibatch of other values of the same rows, already on the device."""
-        self._go_on()
-        return self.of_batch(values)
 
     def _go_on(self) -> None:
         self.have(1)

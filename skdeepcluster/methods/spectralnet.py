@@ -302,8 +302,9 @@ class SpectralNet(PretrainedClusterer):
             optimizers["autoencoder"] = (self._pretrainer(), ["encoder", "decoder"])
         if self._description["siamese"]:
             # That of "sgd" is hundreds of times too large for Adam.
-            given = not self._has_sgd()
-            rate = self._auto("pretrain_learning_rate", 1e-3) if given else 1e-3
+            rate = 1e-3
+            if not self._has_sgd():
+                rate = self._auto("pretrain_learning_rate", rate)
             optimizers["siamese"] = (self._adam(rate), ["siamese"])
         return optimizers
 
