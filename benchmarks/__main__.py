@@ -171,10 +171,10 @@ def _run(args) -> None:
         if _missing(data):
             continue
         for method in args.methods:
+            params = dict(args.set)
+            if args.autoencoders and takes_autoencoder(method, data, params):
+                params["pretrained"] = "ae_kmeans"
             for seed in range(args.seeds):
-                params = dict(args.set)
-                if args.autoencoders and takes_autoencoder(method, data, params):
-                    params["pretrained"] = "ae_kmeans"
                 job = (method, data, seed, params, args.minutes, args.curve)
                 if args.missing and _key(*job) in _kept(args.results, args.curve):
                     continue

@@ -188,6 +188,16 @@ def test_pairs_of_the_siamese_network(table):
     assert (i != other).all() and len(set(other)) > 10
 
 
+def test_pairs_of_tight_clusters_far_apart():
+    rng = np.random.default_rng(0)
+    X = rng.normal(scale=1e-3, size=(60, 3)) + 10 * np.eye(3).repeat(20, axis=0)
+    _, phases = started(clone(QUICK).set_params(siamese=True), X.astype(np.float32))
+    rows, neighbours = phases[0][0].keywords.values()
+    distances = torch.cdist(rows.double(), rows.double()).numpy()
+    expected = np.argsort(distances, axis=1)[:, 1:3]
+    np.testing.assert_array_equal(neighbours.numpy(), expected)
+
+
 def test_neighbours_are_those_of_the_code(images):
     net, phases = started(QUICK, images)
     names = [plan["phase"] for _, plan in phases]

@@ -25,6 +25,7 @@ from skdeepcluster.losses.information import (
 from skdeepcluster.losses.likelihood import Likelihood
 from skdeepcluster.losses.spectral import (
     contrastive,
+    distances_between,
     laplacian_form,
     laplacian_residual,
     neighbour_affinity,
@@ -39,6 +40,7 @@ __all__ = [
     "categorical_kl",
     "contrastive",
     "discriminator_loss",
+    "distances_between",
     "entropy_bound",
     "gaussian_kl",
     "gaussian_log_likelihood",

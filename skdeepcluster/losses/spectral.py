@@ -8,6 +8,16 @@ import torch
 _NARROW = 32
 
 
+def distances_between(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Distances of the rows of two tensors, shape (len(x), len(y)).
+
+    By a matrix product near points of a far cluster lie apart by its rounding; without
+    one rows of many columns take too long.
+    """
+    exact = "donot_use_mm_for_euclid_dist" if x.shape[1] <= _NARROW else None
+    return torch.cdist(x, y, compute_mode=exact or "use_mm_for_euclid_dist")
+
+
 def neighbour_affinity(
     points: torch.Tensor, n_neighbors: int, scale_neighbor: int
 ) -> torch.Tensor:
@@ -35,12 +45,7 @@ def neighbour_affinity(
     """
     n = len(points)
     k, s = (min(count, n - 1) for count in (n_neighbors, scale_neighbor))
-    # By a matrix product, near points of a far cluster lie apart by its rounding;
-    # without one, rows of many columns take too long.
-    exact = "donot_use_mm_for_euclid_dist" if points.shape[1] <= _NARROW else None
-    mode = exact or "use_mm_for_euclid_dist"
-    distances = torch.cdist(points, points, compute_mode=mode)
-    distances = distances.fill_diagonal_(float("inf"))
+    distances = distances_between(points, points).fill_diagonal_(float("inf"))
     nearest, neighbours = distances.topk(max(k, s), largest=False)
     # Of rows that are mostly copies the scale is zero; copies then are as near as can
     # be, and all else is far.

@@ -16,6 +16,7 @@ from skdeepcluster.docstrings import documented
 from skdeepcluster.engine import if_stopped
 from skdeepcluster.losses import (
     contrastive,
+    distances_between,
     laplacian_form,
     laplacian_residual,
     neighbour_affinity,
@@ -151,12 +152,13 @@ class SpectralNet(PretrainedClusterer):
     outputs before the last layer are linear, not tanh, which can end saturated. (3) A
     constant step size, and an end by `tol`, in place of a tenth of it after stale
     epochs. (4) A Cholesky factor, in float64 where the device has it, in place of QR:
-    the same up to signs. (5) The last layer in the end is that of all rows. (6) The
-    loss is over 2m, not :math:`m^2`. A row is not its own neighbour. (7) Pairs of the
-    siamese network come from at most 50,000 rows; a random pair may be one of
-    neighbours. (8) The code is scaled. The siamese
-    network is always trained by Adam. (9) Budgets are smaller, see above. (10) Tables
-    have layers, neighbours and distances of their own, see the parameters.
+    the same up to signs, and to a ridge of 1e-10 of the trace. (5) The last layer in
+    the end is that of all rows. (6) The loss is over 2m, not :math:`m^2`. A row is not
+    its own neighbour. (7) Pairs of the siamese network come from at most 50,000 rows; a
+    random pair may be one of neighbours; half of its loss is taken. (8) The code is
+    scaled. The siamese network is always trained by Adam. (9) Budgets are smaller, see
+    above. (10) Tables have layers, neighbours and distances of their own, see the
+    parameters.
 
     References
     ----------
@@ -342,8 +344,9 @@ class SpectralNet(PretrainedClusterer):
         blocks = rows.split(1_024)
         k = min(_ALIKE + 1, m)
         # The nearest is the row itself, or a copy.
-        nearest = [torch.cdist(x, rows).topk(k, largest=False).indices for x in blocks]
-        return {"rows": rows, "neighbours": torch.cat(nearest)[:, 1:]}
+        nearest = (distances_between(x, rows).topk(k, largest=False) for x in blocks)
+        neighbours = torch.cat([indices for _, indices in nearest])
+        return {"rows": rows, "neighbours": neighbours[:, 1:]}
 
     def _siamese_step(self, net, rows, neighbours):
         """Update the siamese network: neighbours are near, random pairs far."""
