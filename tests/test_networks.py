@@ -12,6 +12,7 @@ from skdeepcluster.networks import (
     Decoder,
     GaussianPosterior,
     GaussianPrior,
+    Linear,
     MLPEncoder,
     PlainEncoder,
     ResidualEncoder,
@@ -250,3 +251,15 @@ def test_ghost_batches_equal_passes_one_after_the_other():
         torch.testing.assert_close(a, b)
     # Statistics of all of them together are another matter, and are back afterwards.
     assert (one(batches.flatten(0, 1)) - apart).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("n_in, n_out", [(5, 5), (10, 2), (10, 10), (50, 3), (50, 64)])
+def test_a_row_has_the_same_output_wherever_it_stands(n_in, n_out, bias):
+    torch.manual_seed(0)
+    layer, x = Linear(n_in, n_out, bias=bias), torch.randn(1_024, n_in)
+    expected = torch.nn.Linear.forward(layer, x)
+    torch.testing.assert_close(layer(x), expected)
+    for _ in range(5):
+        order = torch.randperm(len(x))
+        torch.testing.assert_close(layer(x[order]), layer(x)[order], rtol=0, atol=0)

@@ -23,6 +23,7 @@ from skdeepcluster.networks.init import (
     xavier_uniform_,
 )
 from skdeepcluster.networks.ladder import LadderDecoder, LadderEncoder, damaged
+from skdeepcluster.networks.linear import Linear
 from skdeepcluster.networks.mlp import MLPEncoder, mlp
 from skdeepcluster.networks.orthogonal import Orthogonalisation
 from skdeepcluster.networks.scaling import CodeScaling, Scaling
@@ -54,6 +55,7 @@ __all__ = [
     "GaussianPrior",
     "LadderDecoder",
     "LadderEncoder",
+    "Linear",
     "LinearAssignment",
     "MLPEncoder",
     "MixturePrior",

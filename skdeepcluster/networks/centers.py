@@ -10,6 +10,8 @@ from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 from torch import nn
 
+from skdeepcluster.networks.linear import Linear
+
 
 def _kmeans(n_clusters: int, codes: np.ndarray) -> KMeans:
     """K-means with as many starts as published for what begins with it."""
@@ -253,7 +255,7 @@ class LinearAssignment(_AtPoints):
     def __init__(self, n_clusters: int, n_embedding: int):
         super().__init__()
         self.register_buffer("centers", torch.zeros(n_clusters, n_embedding))
-        self.linear = nn.Linear(n_embedding, n_clusters)
+        self.linear = Linear(n_embedding, n_clusters)
 
     @torch.no_grad()
     def fit(self, codes: np.ndarray) -> KMeans:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from skdeepcluster.networks.linear import Linear
 from skdeepcluster.networks.scaling import CodeScaling
 
 
@@ -51,7 +52,7 @@ class CustomEncoder(nn.Module):
                     f"{type(self.body).__name__}."
                 )
         self.n_activation = self._width(input_shape)
-        self.head = nn.Linear(self.n_activation, n_out)
+        self.head = Linear(self.n_activation, n_out)
 
     @torch.no_grad()
     def _width(self, input_shape: tuple[int, ...]) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from skdeepcluster.networks.linear import Linear
+
 
 class ClusterHeads(nn.Module):
     """Trunk of linear layers and ReLU, and on it all heads as one matrix.
@@ -38,11 +40,11 @@ class ClusterHeads(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for n_hidden in hidden:
-            layers += [nn.Linear(n_in, n_hidden), nn.ReLU()]
+            layers += [Linear(n_in, n_hidden), nn.ReLU()]
             n_in = n_hidden
         self.trunk = nn.Sequential(*layers)
         self.heads = [(n, k) for n, k in heads if n]
-        self.output = nn.Linear(n_in, sum(n * k for n, k in self.heads))
+        self.output = Linear(n_in, sum(n * k for n, k in self.heads))
         self.register_buffer("losses", torch.zeros(self.heads[0][0]))
         self.register_buffer("chosen", torch.zeros((), dtype=torch.int64))
 

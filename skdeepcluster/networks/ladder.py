@@ -9,6 +9,8 @@ from typing import cast
 import torch
 from torch import nn
 
+from skdeepcluster.networks.linear import Linear
+
 _SLOPE = 0.01
 
 # Kernel, stride, padding of the convolutions.
@@ -53,10 +55,10 @@ class LadderEncoder(nn.Module):
         else:
             self.shapes = [(n,) for n in (math.prod(input_shape), *hidden)]
             for (n_in,), (n_out,) in zip(self.shapes, self.shapes[1:], strict=False):
-                layer = nn.Sequential(nn.Linear(n_in, n_out), nn.LeakyReLU(_SLOPE))
+                layer = nn.Sequential(Linear(n_in, n_out), nn.LeakyReLU(_SLOPE))
                 self.layers.append(layer)
         self.head = nn.Sequential(
-            nn.Linear(math.prod(self.shapes[-1]), n_latent), nn.Tanh()
+            Linear(math.prod(self.shapes[-1]), n_latent), nn.Tanh()
         )
 
     def forward(self, x, masks=None):

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from skdeepcluster.networks.linear import Linear
+
 
 def hidden_layers(
     n_in: int, hidden: Sequence[int], batch_norm: bool, slope: float
@@ -13,7 +15,7 @@ def hidden_layers(
     """Linear, batch norm if any, and LeakyReLU(slope) for each width."""
     layers: list[nn.Module] = []
     for n_hidden in hidden:
-        layers.append(nn.Linear(n_in, n_hidden, bias=not batch_norm))
+        layers.append(Linear(n_in, n_hidden, bias=not batch_norm))
         if batch_norm:
             layers.append(nn.BatchNorm1d(n_hidden))
         layers.append(nn.LeakyReLU(slope, inplace=True))
@@ -31,7 +33,7 @@ def mlp(
 ) -> nn.Sequential:
     """Linear layers with LeakyReLU(slope) between, and a linear output; 0 is ReLU."""
     layers = hidden_layers(n_in, hidden, batch_norm, slope)
-    return nn.Sequential(*layers, nn.Linear([n_in, *hidden][-1], n_out))
+    return nn.Sequential(*layers, Linear([n_in, *hidden][-1], n_out))
 
 
 class MLPEncoder(nn.Module):
@@ -68,7 +70,7 @@ class MLPEncoder(nn.Module):
         super().__init__()
         self.body = nn.Sequential(*hidden_layers(n_in, hidden, batch_norm, slope))
         self.n_activation = [n_in, *hidden][-1]
-        self.head = nn.Linear(self.n_activation, n_out)
+        self.head = Linear(self.n_activation, n_out)
 
     def forward(self, x):
         """Return the activation map and the head's output, both 2-D."""

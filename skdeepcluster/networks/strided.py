@@ -6,6 +6,8 @@ import math
 
 from torch import nn
 
+from skdeepcluster.networks.linear import Linear
+
 _BASE = 64  # channels next to the image, doubled per layer
 
 
@@ -52,7 +54,7 @@ class StridedEncoder(nn.Module):
             n_in = n_hidden
         self.body = nn.Sequential(*layers, nn.Flatten())
         self.n_activation = n_in * math.prod(sides[-1])
-        self.head = nn.Linear(self.n_activation, n_out)
+        self.head = Linear(self.n_activation, n_out)
 
     def forward(self, x):
         """Return the activation map, flattened, and the head's output."""

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from skdeepcluster.networks.linear import Linear
 from skdeepcluster.networks.mlp import hidden_layers, mlp
 
 # Least variance of a latent dimension: keeps divergences finite.
@@ -84,7 +85,7 @@ class PlainEncoder(nn.Module):
         super().__init__()
         self.body = trunk(input_shape, hidden)
         self.n_activation = width(self.body, input_shape)
-        self.head = nn.Linear(self.n_activation, n_out)
+        self.head = Linear(self.n_activation, n_out)
 
     def forward(self, x):
         """Return the trunk's features and the head's output, both 2-D."""
