@@ -250,6 +250,8 @@ def test_sgd_pretrains_as_published(method, shape):
         if isinstance(layer, torch.nn.ConvTranspose2d):
             n_in = layer.in_channels * w[0, 0].numel() / np.prod(layer.stride)
         bound = n_in**-0.5
+        if method is VaDE and layer is net.encoder_.head:
+            w = w[: model.n_latent]  # the other half gives variances, and is placed
         assert 0.9 * bound < w.abs().max() <= bound
         # Of a normal distribution the largest weight would be farther out.
         assert w.detach().std().item() == pytest.approx(bound / 3**0.5, rel=0.2)
@@ -371,11 +373,12 @@ def test_k_means_of_few_points_leaves_a_mixture_that_is_finite():
     assert np.isfinite(model.history_["loss"]).all()
 
 
+@pytest.mark.parametrize("n_latent", [2, 10])
 @pytest.mark.parametrize("seed", range(5))
-def test_vade_separates_four_blobs(seed):
+def test_vade_separates_four_blobs(seed, n_latent):
     centers = [[-9, -9], [-9, 9], [9, -9], [9, 9]]
     X, y = make_blobs(300, centers=centers, random_state=0)
-    small = {"hidden_layer_sizes": (32,), "n_latent": 2, "random_state": seed}
+    small = {"hidden_layer_sizes": (32,), "n_latent": n_latent, "random_state": seed}
     model = VaDE(4, **small, max_epochs=100).fit(X)
     assert adjusted_rand_score(y, model.labels_) == 1
     rows, clusters = model.sample(200, random_state=0)
@@ -383,6 +386,16 @@ def test_vade_separates_four_blobs(seed):
     for cluster in range(4):
         rows, _ = model.sample(50, cluster, random_state=0)
         assert (model.predict(rows) == cluster).mean() > 0.95
+
+
+def test_codes_of_vade_begin_as_wide_as_the_clusters(table):
+    net, _ = started(VaDE(3, **QUICK_DEC), table)
+    prior = net.centers_
+    with torch.no_grad():
+        _, log_variance = net.encoder_(net.draw())[1].chunk(2, dim=1)
+        weights, variances = prior.log_weights.softmax(0), prior.log_variances.exp()
+    expected = (weights[:, None] * variances).sum(0).expand_as(log_variance)
+    torch.testing.assert_close(log_variance.exp(), expected)
 
 
 def test_likelihoods_of_vade(table, images):

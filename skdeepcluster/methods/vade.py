@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from sklearn.utils._param_validation import StrOptions
 
 from skdeepcluster.autoencoding import LikelihoodMixin, PretrainedClusterer
@@ -187,6 +188,19 @@ class VaDE(LikelihoodMixin, GenerativeMixin, PretrainedClusterer):
         budget = self._auto_budget(net.batches.n_samples, table=4_000)
         plan = self._schedule(net, self.max_epochs, budget)
         net.run(self._step, **plan, phase="clustering")
+
+    def _place_centers(self, net):
+        """Place the Gaussians, and let q(z|x) begin as wide as they are on average.
+
+        A code has no unit: where clusters are a hundredth wide, a variance of 1 would
+        be the end of them.
+        """
+        super()._place_centers(net)
+        prior, head, n = net.centers_, net.encoder_.head, self.n_latent
+        with torch.no_grad():
+            variance = prior.log_weights.softmax(0) @ prior.log_variances.exp()
+            head.weight[n:] = 0
+            head.bias[n:] = variance.log()
 
     def _reconstruction_step(self, net):
         """Update encoder and decoder by the likelihood, without any noise."""
