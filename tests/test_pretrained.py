@@ -59,9 +59,11 @@ def test_images_and_own_layers_and_itself(images):
 def test_of_a_variational_code_the_mean_is_taken(table, images, autoencoder):
     model = VaDE(3, **STILL).fit(table, pretrained=autoencoder)
     assert "pretraining" not in model.history_["phase"]
-    np.testing.assert_array_equal(model.transform(table), autoencoder.transform(table))
     back = DEC(3, **STILL).fit(table, pretrained=model)
-    np.testing.assert_array_equal(back.transform(table), model.transform(table))
+    expected = autoencoder.transform(table)
+    for other in (model, back):
+        # A product with twice the outputs rounds differently.
+        np.testing.assert_allclose(other.transform(table), expected, 1e-5, 1e-6)
 
 
 def test_reconstructions_become_logits(images):

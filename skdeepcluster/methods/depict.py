@@ -92,20 +92,21 @@ class DEPICT(TargetClusterer):
     -----
     **Differs from the paper.** (1) The target squares the assignments, as the authors'
     release does; the paper divides by the square root of the frequency and does not
-    square. (2) First assignments are those of k-means; the release has an agglomerative
-    method for small data. The softmax begins there, before it is taught. (3) The
-    clean layers are constants for the decoder. (4) Training has fixed lengths, or ends
-    when labels stay; the release ends its phases by a validation set and when the
-    assignments change by less than 1e-7, refreshes its target once per pass, and
-    pretrains with a step size of 1e-4, and goes on from the weights that did best on
-    that set. One Adam, with its moments, serves the softmax's phase and the clusters';
-    the release has one each. The code is as wide as there are clusters in the paper.
-    (5) Reconstructions of images begin at the mean image, by a bias of each
-    pixel. Without it what all images share (most of MNIST is
-    black, -1) drives the code into the ends of its tanh within a hundred steps, where
-    all images have the same code, still after 7,000 steps of 1e-3. (6) The release does
-    not damage the last hidden layer. (7) Tables, of which the paper has none, get
-    linear layers; those, on images too, have a linear output in place of tanh.
+    square. (2) First assignments are those of k-means, as in the release for MNIST; it
+    has an agglomerative method for small data, which on USPS decides: in one code (seed
+    0) its clusters had an accuracy of .89, those of k-means .75. The softmax begins
+    there, before it is taught. (3) The clean layers are constants for the decoder. (4)
+    Training has fixed lengths, or ends when labels stay; the release ends its phases by
+    a validation set and when the assignments change by less than 1e-7, refreshes its
+    target once per pass, and pretrains with a step size of 1e-4, and goes on from the
+    weights that did best on that set. One Adam, with its moments, serves the softmax's
+    phase and the clusters'; the release has one each. The code is as wide as there are
+    clusters in the paper. (5) Reconstructions of images begin at the mean image, by a
+    bias of each pixel. Without it what all images share (most of MNIST is black, -1)
+    drives the code into the ends of its tanh within a hundred steps, where all images
+    have the same code, still after 7,000 steps of 1e-3. (6) The release does not damage
+    the last hidden layer. (7) Tables, of which the paper has none, get linear layers;
+    those, on images too, have a linear output in place of tanh.
 
     The share of labels that a pass changes, at the published step of 1e-4, is small
     from the start and falls slowly (.1 % on USPS), and the paper has up to 4,000
