@@ -1,5 +1,6 @@
 """scikit-learn's own checks over every estimator, nothing declared to fail."""
 
+import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -35,6 +36,7 @@ from tests.conftest import (
     QUICK_SPECTRAL,
     QUICK_UDC,
     QUICK_VC,
+    quick,
 )
 
 # Trained for real: check_clustering passes because it clusters.
@@ -72,3 +74,14 @@ def test_scikit_learn_contract(estimator, check):
 @parametrize_with_checks(DEFAULTS)
 def test_scikit_learn_contract_with_defaults(estimator, check):
     check(estimator)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # clusters may be empty
+@pytest.mark.parametrize("width", [10, 50])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_row_is_read_alike_wherever_it_stands(method, width, table):
+    """To the bit; scikit-learn's check has a tolerance that this may exceed."""
+    model = quick(method, hidden_layer_sizes=(width,)).fit(table)
+    order = np.random.default_rng(1).permutation(len(table))
+    for read in (model.predict_proba, model.transform):
+        np.testing.assert_array_equal(read(table[order]), read(table)[order])
