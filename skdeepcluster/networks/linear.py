@@ -11,15 +11,16 @@ _FEW = 16
 
 
 class Linear(nn.Linear):
-    """Linear layer whose output for a row does not depend on the row's place.
+    """Linear layer that infers the same for a row wherever it stands.
 
     Where outputs are few they are computed as long rows, one for each output, in place
-    of short ones: the same product, in the same time.
+    of short ones: the same product, in the same time. A training, which has no order of
+    rows to keep to, is left as torch has it.
     """
 
     def forward(self, x):
         """Return the outputs of rows."""
-        if self.out_features > _FEW or x.ndim != 2:
+        if self.training or self.out_features > _FEW or x.ndim != 2:
             return super().forward(x)
         if self.bias is None:
             return torch.mm(self.weight, x.T).T
