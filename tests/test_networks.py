@@ -1,4 +1,7 @@
 import copy
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from skdeepcluster.networks import (
     ConvEncoder,
     CustomEncoder,
     Decoder,
+    DeepConvEncoder,
     GaussianPosterior,
     GaussianPrior,
     Linear,
@@ -19,6 +23,7 @@ from skdeepcluster.networks import (
     Scaling,
     dcgan,
     ghost_batches,
+    mlp_gan,
     xavier_normal_,
     xavier_uniform_,
 )
@@ -254,7 +259,7 @@ def test_ghost_batches_equal_passes_one_after_the_other():
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("n_in, n_out", [(5, 5), (10, 2), (10, 10), (50, 3), (50, 64)])
+@pytest.mark.parametrize("n_in, n_out", [(5, 5), (10, 2), (10, 20), (50, 3), (50, 64)])
 def test_a_row_has_the_same_output_wherever_it_stands(n_in, n_out, bias):
     torch.manual_seed(0)
     layer, x = Linear(n_in, n_out, bias=bias).eval(), torch.randn(1_024, n_in)
@@ -263,3 +268,39 @@ def test_a_row_has_the_same_output_wherever_it_stands(n_in, n_out, bias):
     for _ in range(5):
         order = torch.randperm(len(x))
         torch.testing.assert_close(layer(x[order]), layer(x)[order], rtol=0, atol=0)
+
+
+IMAGE, ROW = (1, 16, 16), (6,)
+
+
+@pytest.mark.parametrize(
+    "read, shape",
+    [
+        (ConvEncoder(IMAGE, 3), IMAGE),
+        (DeepConvEncoder(IMAGE, 3), IMAGE),
+        (dcgan(IMAGE)[0].eval().features, IMAGE),
+        (mlp_gan(6)[0].eval().features, ROW),
+        (GaussianPosterior(6, 3, (20, 10), 2, nn.ReLU()), ROW),
+    ],
+    ids=["conv", "deep-conv", "dcgan", "mlp-gan", "posterior"],
+)
+def test_networks_read_a_row_alike_wherever_it_stands(read, shape):
+    if isinstance(read, nn.Module):
+        read.eval()
+    x = torch.randn(1_024 if shape == ROW else 256, *shape)
+    for _ in range(3):
+        order = torch.randperm(len(x))
+        with torch.no_grad():
+            moved, there = read(x[order]), read(x)
+        if torch.is_tensor(moved):
+            moved, there = (moved,), (there,)
+        for a, b in zip(moved, there, strict=True):
+            torch.testing.assert_close(a, b[order], rtol=0, atol=0)
+
+
+def test_rows_are_read_alike_by_older_instructions_too():
+    """Where matrix products depend on places more than on recent processors."""
+    command = [sys.executable, "-m", "pytest", __file__, "-k", "wherever"]
+    older = {**os.environ, "MKL_ENABLE_INSTRUCTIONS": "AVX2", "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(command, env=older, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout

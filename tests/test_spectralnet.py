@@ -198,6 +198,14 @@ def test_pairs_of_tight_clusters_far_apart():
     np.testing.assert_array_equal(neighbours.numpy(), expected)
 
 
+def test_a_row_is_no_pair_of_itself_among_copies(table):
+    X = table[:40].repeat(5, axis=0)
+    _, phases = started(clone(QUICK).set_params(siamese=True), X)
+    rows, neighbours = phases[0][0].keywords.values()
+    assert (neighbours != torch.arange(200)[:, None]).all()
+    assert rows[neighbours].equal(rows[:, None].expand(-1, 2, -1))
+
+
 def test_neighbours_are_those_of_the_code(images):
     net, phases = started(QUICK, images)
     names = [plan["phase"] for _, plan in phases]

@@ -341,12 +341,13 @@ class SpectralNet(PretrainedClusterer):
             rows = net.batches.sample(m).flatten(1)
         else:
             rows = codes[net.randperm(n)[:m]]
-        blocks = rows.split(1_024)
-        k = min(_ALIKE + 1, m)
-        # The nearest is the row itself, or a copy.
-        nearest = (distances_between(x, rows).topk(k, largest=False) for x in blocks)
-        neighbours = torch.cat([indices for _, indices in nearest])
-        return {"rows": rows, "neighbours": neighbours[:, 1:]}
+        neighbours = []
+        for start in range(0, m, 1_024):
+            distances = distances_between(rows[start : start + 1_024], rows)
+            distances.diagonal(start).fill_(torch.inf)
+            k = min(_ALIKE, m - 1)
+            neighbours.append(distances.topk(k, largest=False).indices)
+        return {"rows": rows, "neighbours": torch.cat(neighbours)}
 
     def _siamese_step(self, net, rows, neighbours):
         """Update the siamese network: neighbours are near, random pairs far."""

@@ -6,6 +6,8 @@ import math
 
 from torch import nn
 
+from skdeepcluster.networks.linear import Linear
+
 
 def _n_halvings(image_shape: tuple[int, int, int]) -> int:
     """Two below 32 pixels; else until the shorter side is 4 to 7, at least three."""
@@ -44,9 +46,9 @@ class DeepConvEncoder(nn.Module):
         self.body = nn.Sequential(*layers, nn.Flatten())
         self.n_activation = n_in * (height >> n_halvings) * (width >> n_halvings)
         self.head = nn.Sequential(
-            nn.Linear(self.n_activation, 1024),
+            Linear(self.n_activation, 1024),
             nn.LeakyReLU(0.2),
-            nn.Linear(1024, n_out),
+            Linear(1024, n_out),
         )
 
     def forward(self, x):

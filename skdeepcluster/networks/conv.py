@@ -7,6 +7,8 @@ import math
 from torch import nn
 from torch.nn import functional as F
 
+from skdeepcluster.networks.linear import Linear
+
 
 class ConvEncoder(nn.Module):
     """Encoder for small images: two 4x4 convolutions of stride 2, two linear layers.
@@ -49,10 +51,10 @@ class ConvEncoder(nn.Module):
             sides = [(side + 2 * padding - 4) // 2 + 1 for side in sides]
         self.n_activation = 128 * math.prod(sides)
         self.head = nn.Sequential(
-            nn.Linear(self.n_activation, 1024, bias=not batch_norm),
+            Linear(self.n_activation, 1024, bias=not batch_norm),
             *([nn.BatchNorm1d(1024)] if batch_norm else []),
             nn.LeakyReLU(0.2),
-            nn.Linear(1024, n_out),
+            Linear(1024, n_out),
         )
 
     def forward(self, x):

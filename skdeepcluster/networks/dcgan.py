@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from skdeepcluster.networks.linear import Linear
+
 _SLOPE = 0.2
 # Share of units that the discriminator drops while it is trained.
 _DROPOUT = 0.2
@@ -154,7 +156,7 @@ def dcgan(image_shape: tuple[int, int, int]) -> tuple[Discriminator, nn.Sequenti
     blocks[0].insert(0, Sobel(channels))  # type: ignore[operator]
     n_map = n_in * math.prod(low)
     if large:
-        blocks.append(nn.Sequential(nn.Flatten(), nn.Linear(n_map, 1024)))
+        blocks.append(nn.Sequential(nn.Flatten(), Linear(n_map, 1024)))
     else:
         del blocks[-1][-1]  # type: ignore[operator] # no norm before the features
         blocks[-1].append(nn.Flatten())  # type: ignore[operator]
@@ -200,12 +202,10 @@ def mlp_gan(n_columns: int) -> tuple[Discriminator, nn.Sequential]:
     """
 
     def normed(n_in, n_out):
-        layer = nn.Linear(n_in, n_out, bias=False)
+        layer = Linear(n_in, n_out, bias=False)
         return nn.Sequential(layer, nn.BatchNorm1d(n_out, **_NORM))
 
-    D = Discriminator(
-        [nn.Linear(n_columns, 512), normed(512, 512), nn.Linear(512, 256)], 256
-    )
+    D = Discriminator([Linear(n_columns, 512), normed(512, 512), Linear(512, 256)], 256)
     G = nn.Sequential(
         nn.Linear(64, 512, bias=False),
         nn.BatchNorm1d(512, **_NORM),

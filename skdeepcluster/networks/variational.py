@@ -98,7 +98,7 @@ class _Gaussian(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, floor: float = _LEAST):
         super().__init__()
-        self.linear = nn.Linear(n_in, 2 * n_out)
+        self.linear = Linear(n_in, 2 * n_out)
         self.floor = floor
 
     def forward(self, h):
@@ -137,11 +137,11 @@ class GaussianPosterior(nn.Module):
         super().__init__()
         self.body = nn.Identity() if body is None else body
         self.split = n_features, n_clusters
-        self.first = nn.Linear(n_features + n_clusters, hidden[0])
+        self.first = Linear(n_features + n_clusters, hidden[0])
         self.activation = activation
         layers: list[nn.Module] = []
         for n_in, n_out in zip(hidden, hidden[1:], strict=False):
-            layers += [nn.Linear(n_in, n_out), activation]
+            layers += [Linear(n_in, n_out), activation]
         self.hidden = nn.Sequential(*layers)
         self.out = _Gaussian(hidden[-1], n_latent)
 
@@ -157,7 +157,7 @@ class GaussianPosterior(nn.Module):
         """
         of_sample, of_cluster = self.first.weight.split(self.split, 1)
         column = of_cluster.mT if clusters is None else of_cluster.mT[clusters]
-        h = F.linear(self.body(x), of_sample, self.first.bias)[:, None] + column
+        h = self.first.of(self.body(x), of_sample)[:, None] + column
         return self.out(self.hidden(self.activation(h)))
 
 
