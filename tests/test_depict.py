@@ -6,6 +6,7 @@ import torch
 from scipy.special import log_softmax
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
+from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
 from skdeepcluster import DEPICT
@@ -16,6 +17,7 @@ from skdeepcluster.networks import (
     LadderEncoder,
     LinearAssignment,
     damaged,
+    graph_degree_linkage,
 )
 from tests.conftest import QUICK_DEC, started
 
@@ -93,7 +95,7 @@ def test_without_hidden_layers_the_reconstruction_is_linear():
 def test_the_softmax_begins_at_the_nearest_centres():
     codes = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
     C = LinearAssignment(5, 4)
-    labels = C.fit(codes).labels_
+    labels = C.fit(codes)
     assert C(torch.from_numpy(codes)).argmax(1).tolist() == labels.tolist()
 
 
@@ -108,6 +110,16 @@ def test_the_softmax_is_taught_the_clusters_of_k_means(table):
     reconstruct, seen = model._reconstruct, []
     model._reconstruct = lambda *args: seen.append(reconstruct(*args)) or seen[-1]
     assert pretrain(net)["loss"] == seen[0][0]
+
+
+def test_it_may_be_taught_those_of_an_agglomeration(table):
+    model = DEPICT(3, init="agglomerative", **QUICK_DEC)
+    net, [_, (step, _), _] = started(model, table)
+    expected = graph_degree_linkage(model._codes(net).numpy(), 3)
+    target = step.keywords["target"].numpy().argmax(1)
+    np.testing.assert_array_equal(target, expected)
+    kmeans = DEPICT(3, **QUICK_DEC).fit(table).labels_
+    assert adjusted_rand_score(model.fit(table).labels_, kmeans) < 1
 
 
 def test_a_softmax_on_codes_that_are_few_points_can_still_be_trained():

@@ -11,11 +11,18 @@ from sklearn.mixture import GaussianMixture
 from torch import nn
 
 from skdeepcluster.networks.linear import Linear
+from skdeepcluster.networks.linkage import graph_degree_linkage
 
 
 def _kmeans(n_clusters: int, codes: np.ndarray) -> KMeans:
     """K-means with as many starts as published for what begins with it."""
     return KMeans(n_clusters, n_init=20, random_state=0).fit(codes)
+
+
+def _members(n_clusters: int, codes: np.ndarray, labels: np.ndarray):
+    """Codes of each cluster; all codes for one that has none, as too few differ."""
+    parts = [codes[labels == c] for c in range(n_clusters)]
+    return [part if len(part) else codes for part in parts]
 
 
 def _variance_around(kmeans: KMeans, codes: np.ndarray) -> float:
@@ -161,11 +168,9 @@ class MixturePrior(Placed):
         k, codes = len(self.means), codes.astype(np.float64)
         if self.init == "kmeans":
             labels = _kmeans(k, codes).labels_
-            members = [codes[labels == c] for c in range(k)]
-            # Fewer clusters where fewer codes differ: the others lie on all of them.
-            parts = [part if len(part) else codes for part in members]
+            parts = _members(k, codes, labels)
             self.set(
-                np.array([max(len(part), 1) for part in members]) / len(codes),
+                np.maximum(np.bincount(labels, minlength=k), 1) / len(codes),
                 np.stack([part.mean(0) for part in parts]),
                 np.stack([part.var(0) + 1e-6 for part in parts]),
             )
@@ -239,33 +244,47 @@ class RunningCenters(Centers):
         self.counts.copy_(counts)
 
 
-class LinearAssignment(_AtPoints):
-    r"""Softmax of a linear layer on the code (DEPICT eq. 1), placed by k-means.
+class LinearAssignment(Placed):
+    r"""Softmax of a linear layer on the code (DEPICT eq. 1), placed by clusters.
 
     Where it begins, the most probable cluster is that of the nearest centre:
     :math:`-\lVert z-\mu\rVert^2/2` is linear up to what all clusters share.
 
+    Parameters
+    ----------
+    n_clusters : int
+    n_embedding : int
+        Width of the code.
+    init : {"kmeans", "agglomerative"}, default="kmeans"
+        What finds the clusters that it begins with: k-means, or graph degree linkage.
+
     Attributes
     ----------
-    centers : tensor of shape (n_clusters, n_embedding)
-        Where it began.
     linear : linear layer
     """
 
-    def __init__(self, n_clusters: int, n_embedding: int):
+    def __init__(self, n_clusters: int, n_embedding: int, init: str = "kmeans"):
         super().__init__()
-        self.register_buffer("centers", torch.zeros(n_clusters, n_embedding))
+        self.init = init
         self.linear = Linear(n_embedding, n_clusters)
 
     @torch.no_grad()
-    def fit(self, codes: np.ndarray) -> KMeans:
-        """Place the centres by k-means of these codes, which is returned."""
-        kmeans = super().fit(codes)
+    def fit(self, codes: np.ndarray) -> np.ndarray:
+        """Begin with clusters of these codes; return their labels."""
+        n_clusters = self.linear.out_features
+        if self.init == "kmeans":
+            labels = _kmeans(n_clusters, codes).labels_
+        else:
+            labels = graph_degree_linkage(codes, n_clusters)
+        parts = _members(n_clusters, codes, labels)
+        centers = torch.from_numpy(np.stack([part.mean(0) for part in parts]))
+        variance = (codes - centers.numpy()[labels]).var()
         # Codes that are few points would make weights that nothing can change again.
-        variance = max(_variance_around(kmeans, codes), 1e-2 * codes.var())
-        self.linear.weight.copy_(self.centers / variance)
-        self.linear.bias.copy_(-self.centers.square().sum(1) / (2 * variance))
-        return kmeans
+        variance = max(variance, 1e-2 * codes.var(), 1e-12)
+        self.linear.weight.copy_(centers / variance)
+        self.linear.bias.copy_(-centers.square().sum(1) / (2 * variance))
+        self.placed.fill_(1)
+        return labels
 
     def forward(self, embedding):
         """Logits of the clusters."""
