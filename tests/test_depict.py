@@ -17,7 +17,7 @@ from skdeepcluster.networks import (
     LadderEncoder,
     LinearAssignment,
     damaged,
-    graph_degree_linkage,
+    path_linkage,
 )
 from tests.conftest import QUICK_DEC, started
 
@@ -115,7 +115,7 @@ def test_the_softmax_is_taught_the_clusters_of_k_means(table):
 def test_it_may_be_taught_those_of_an_agglomeration(table):
     model = DEPICT(3, init="agglomerative", **QUICK_DEC)
     net, [_, (step, _), _] = started(model, table)
-    expected = graph_degree_linkage(model._codes(net).numpy(), 3)
+    expected = path_linkage(model._codes(net).numpy(), 3)
     target = step.keywords["target"].numpy().argmax(1)
     np.testing.assert_array_equal(target, expected)
     kmeans = DEPICT(3, **QUICK_DEC).fit(table).labels_

@@ -24,7 +24,7 @@ from skdeepcluster.networks.init import (
 )
 from skdeepcluster.networks.ladder import LadderDecoder, LadderEncoder, damaged
 from skdeepcluster.networks.linear import Linear
-from skdeepcluster.networks.linkage import graph_degree_linkage
+from skdeepcluster.networks.linkage import path_linkage
 from skdeepcluster.networks.mlp import MLPEncoder, mlp
 from skdeepcluster.networks.orthogonal import Orthogonalisation
 from skdeepcluster.networks.scaling import CodeScaling, Scaling
@@ -79,7 +79,7 @@ __all__ = [
     "mlp",
     "mlp_gan",
     "ghost_batches",
-    "graph_degree_linkage",
+    "path_linkage",
     "normal_",
     "still_statistics",
     "wgan_uniform_",

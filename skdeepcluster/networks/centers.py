@@ -11,7 +11,7 @@ from sklearn.mixture import GaussianMixture
 from torch import nn
 
 from skdeepcluster.networks.linear import Linear
-from skdeepcluster.networks.linkage import graph_degree_linkage
+from skdeepcluster.networks.linkage import path_linkage
 
 
 def _kmeans(n_clusters: int, codes: np.ndarray) -> KMeans:
@@ -256,7 +256,7 @@ class LinearAssignment(Placed):
     n_embedding : int
         Width of the code.
     init : {"kmeans", "agglomerative"}, default="kmeans"
-        What finds the clusters that it begins with: k-means, or graph degree linkage.
+        What finds the clusters that it begins with: k-means, or paths (`path_linkage`).
 
     Attributes
     ----------
@@ -275,7 +275,7 @@ class LinearAssignment(Placed):
         if self.init == "kmeans":
             labels = _kmeans(n_clusters, codes).labels_
         else:
-            labels = graph_degree_linkage(codes, n_clusters)
+            labels = path_linkage(codes, n_clusters)
         parts = _members(n_clusters, codes, labels)
         centers = torch.from_numpy(np.stack([part.mean(0) for part in parts]))
         variance = (codes - centers.numpy()[labels]).var()

@@ -12,7 +12,8 @@ class Linear(nn.Linear):
 
     A processor's matrix product may round short rows of outputs by their place (MKL:
     fewer than 12 outputs, or without AVX-512 nearly any number). So outputs are
-    computed as long rows, one for each output: the same product, in the same time. A
+    computed as long rows, one for each output: the same product, in the same time, and
+    alike in batches of a power of two from 32 on, as those of inference are. A
     training, which has no order of rows to keep to, is left as torch has it.
     """
 

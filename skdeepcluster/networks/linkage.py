@@ -1,4 +1,4 @@
-"""Agglomerative clustering on a directed graph of neighbours."""
+"""Agglomerative clustering along a directed graph of neighbours."""
 
 from __future__ import annotations
 
@@ -10,22 +10,31 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.neighbors import NearestNeighbors
 
+# Least weight of an edge to a row's nearest neighbour.
+_LEAST = 1e-5
 
-def graph_degree_linkage(
-    X: np.ndarray, n_clusters: int, n_neighbors: int = 20
-) -> np.ndarray:
+
+def path_linkage(X: np.ndarray, n_clusters: int, n_neighbors: int = 20) -> np.ndarray:
     r"""Join clusters between which most paths of two edges lead there and back.
 
-    With weights :math:`w_{ij}=e^{-\lVert x_i-x_j\rVert^2/\sigma^2}` of the edges to the
-    nearest neighbours of each row and :math:`\sigma^2` their mean squared length, the
-    two clusters are joined that have the largest [1]_
+    Edges lead to the nearest neighbours of each row. Their weights
+    :math:`w_{ij}=e^{-\lVert x_i-x_j\rVert^2/\sigma^2}`, with :math:`\sigma^2` the mean
+    squared length of an edge, doubled until all rows have a weight of 1e-5, give
+    probabilities of transition
+
+    .. math:: p_{ij}=\frac{w_{ij}}{1+\sum_kw_{ik}}
+
+    The two clusters are joined that have the largest increment of their path integrals
+    [1]_, to the second order, which are the paths from one into the other and back:
 
     .. math::
-        A(a,b)=\frac1{|a|^2}\sum_{i\in b}\sum_{j\in a}w_{ij}\sum_{j\in a}w_{ji}
-        +\frac1{|b|^2}\sum_{i\in a}\sum_{j\in b}w_{ij}\sum_{j\in b}w_{ji}
+        A(a,b)=\frac1{|a|^2}\sum_{i\in b}\sum_{j\in a}p_{ij}\sum_{j\in a}p_{ji}
+        +\frac1{|b|^2}\sum_{i\in a}\sum_{j\in b}p_{ij}\sum_{j\in b}p_{ji}
 
-    It begins with rows that are joined by their nearest neighbours. Where no edge leads
-    from one cluster to another, those with the nearest means are joined (Ward).
+    It begins with rows that are joined by their nearest neighbours. Where no path leads
+    from one cluster to another, those with the nearest means are joined (Ward). A few
+    rows far from all others may remain a cluster. It takes about a minute of one thread
+    for 70,000 rows of 10 columns, and a little more than in proportion to the rows.
 
     Parameters
     ----------
@@ -41,14 +50,19 @@ def graph_degree_linkage(
 
     References
     ----------
-    .. [1] W. Zhang, X. Wang, D. Zhao, X. Tang, "Graph Degree Linkage: Agglomerative
-       Clustering on a Directed Graph", ECCV 2012.
+    .. [1] W. Zhang, D. Zhao, X. Wang, "Agglomerative Clustering via Maximum Incremental
+       Path Integral", Pattern Recognition 46, 2013; longer paths count a hundredth of
+       the next shorter ones there.
     """
     n = len(X)
     nearest = NearestNeighbors(n_neighbors=min(n_neighbors, n - 1)).fit(X)
     lengths, neighbours = nearest.kneighbors()
     squares = lengths**2
-    weights = np.exp(-squares / max(squares.mean(), np.finfo(float).tiny))
+    scale = max(squares.mean(), np.finfo(float).tiny)
+    while squares[:, 0].max() > -np.log(_LEAST) * scale:
+        scale *= 2
+    weights = np.exp(-squares / scale)
+    weights /= 1 + weights.sum(1, keepdims=True)
     starts = np.arange(n + 1) * neighbours.shape[1]
     edges = csr_array((weights.ravel(), neighbours.ravel(), starts), shape=(n, n))
     to_nearest = csr_array((np.ones(n), (np.arange(n), neighbours[:, 0])), shape=(n, n))
