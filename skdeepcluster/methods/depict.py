@@ -114,8 +114,8 @@ class DEPICT(TargetClusterer):
     linear layers; those, on images too, have a linear output in place of tanh.
 
     The start decides: on USPS ``init="agglomerative"`` has accuracies of .97, .97 and
-    .76 (published: .964), k-means .75; on the first 10,000 images of MNIST .96, .95 and .87,
-    k-means .71 to .78. Compare several fits by their `score` (`n_init`).
+    .76 (published: .964), k-means .75; on the first 10,000 images of MNIST .96, .95 and
+    .87, k-means .71 to .78. Compare several fits by their `score` (`n_init`).
 
     The share of labels that a pass changes, at the published step of 1e-4, is small
     from the start and falls slowly (.1 % on USPS), and the paper has up to 4,000
