@@ -276,17 +276,15 @@ IMAGE, ROW = (1, 16, 16), (6,)
 @pytest.mark.parametrize(
     "read, shape",
     [
-        (ConvEncoder(IMAGE, 3), IMAGE),
-        (DeepConvEncoder(IMAGE, 3), IMAGE),
+        (ConvEncoder(IMAGE, 3).eval(), IMAGE),
+        (DeepConvEncoder(IMAGE, 3).eval(), IMAGE),
         (dcgan(IMAGE)[0].eval().features, IMAGE),
         (mlp_gan(6)[0].eval().features, ROW),
-        (GaussianPosterior(6, 3, (20, 10), 2, nn.ReLU()), ROW),
+        (GaussianPosterior(6, 3, (20, 10), 2, nn.ReLU()).eval(), ROW),
     ],
     ids=["conv", "deep-conv", "dcgan", "mlp-gan", "posterior"],
 )
 def test_networks_read_a_row_alike_wherever_it_stands(read, shape):
-    if isinstance(read, nn.Module):
-        read.eval()
     x = torch.randn(1_024 if shape == ROW else 256, *shape)
     for _ in range(3):
         order = torch.randperm(len(x))

@@ -25,9 +25,9 @@ from skdeepcluster.losses.information import (
 from skdeepcluster.losses.likelihood import Likelihood
 from skdeepcluster.losses.spectral import (
     contrastive,
-    distances_between,
     laplacian_form,
     laplacian_residual,
+    nearest_others,
     neighbour_affinity,
 )
 from skdeepcluster.losses.targets import sharpened
@@ -40,7 +40,6 @@ __all__ = [
     "categorical_kl",
     "contrastive",
     "discriminator_loss",
-    "distances_between",
     "entropy_bound",
     "gaussian_kl",
     "gaussian_log_likelihood",
@@ -52,6 +51,7 @@ __all__ = [
     "js_mutual_information",
     "laplacian_form",
     "laplacian_residual",
+    "nearest_others",
     "neighbour_affinity",
     "range_penalty",
     "sharpened",

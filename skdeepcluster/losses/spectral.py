@@ -6,16 +6,36 @@ import torch
 
 # Columns up to which distances are taken one by one.
 _NARROW = 32
+# Rows whose distances to all are held at once.
+_BLOCK = 1_024
 
 
-def distances_between(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Distances of the rows of two tensors, shape (len(x), len(y)).
+def nearest_others(points: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Distances and indices of the other rows that are nearest to each.
 
     By a matrix product near points of a far cluster lie apart by its rounding; without
     one rows of many columns take too long.
+
+    Parameters
+    ----------
+    points : tensor of shape (n, n_features)
+    k : int
+        At most n - 1 are taken.
+
+    Returns
+    -------
+    distances, indices : tensor of shape (n, k)
+        Nearest first.
     """
-    exact = "donot_use_mm_for_euclid_dist" if x.shape[1] <= _NARROW else None
-    return torch.cdist(x, y, compute_mode=exact or "use_mm_for_euclid_dist")
+    exact = "donot_use_mm_for_euclid_dist" if points.shape[1] <= _NARROW else None
+    found = []
+    for i, block in enumerate(points.split(_BLOCK)):
+        mode = exact or "use_mm_for_euclid_dist"
+        distances = torch.cdist(block, points, compute_mode=mode)
+        distances.diagonal(i * _BLOCK).fill_(torch.inf)
+        found.append(distances.topk(min(k, len(points) - 1), largest=False))
+    distances, indices = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return distances, indices
 
 
 def neighbour_affinity(
@@ -45,13 +65,12 @@ def neighbour_affinity(
     """
     n = len(points)
     k, s = (min(count, n - 1) for count in (n_neighbors, scale_neighbor))
-    distances = distances_between(points, points).fill_diagonal_(float("inf"))
-    nearest, neighbours = distances.topk(max(k, s), largest=False)
+    nearest, neighbours = nearest_others(points, max(k, s))
     # Of rows that are mostly copies the scale is zero; copies then are as near as can
     # be, and all else is far.
     scale = nearest[:, s - 1].median().clamp(min=torch.finfo(nearest.dtype).tiny)
     weights = (-(nearest[:, :k] / scale).square() / 2).exp()
-    A = torch.zeros_like(distances).scatter_(1, neighbours[:, :k], weights)
+    A = weights.new_zeros(n, n).scatter_(1, neighbours[:, :k], weights)
     return (A + A.T) / 2
 
 

@@ -88,38 +88,41 @@ class DEPICT(TargetClusterer):
     ----------
     %(shared attributes)s
     history_ : dict of ndarray of shape (n_epochs,)
-        Per epoch, the means of ``loss``, ``reconstruction`` (of all layers, weighted),
-        ``cross_entropy`` (in the phases "softmax" and "clustering"), ``changed`` (see
-        `tol`), and ``step``, ``epoch``, ``phase``, ``dur`` (seconds). An epoch of the
-        phase "clustering" is an update interval.
+        Per epoch, the means of ``loss``, ``reconstruction`` (of all layers, weighted)
+        and ``cross_entropy`` (both in the phases "softmax" and "clustering"),
+        ``changed`` (see `tol`), and ``step``, ``epoch``, ``phase``, ``dur`` (seconds).
+        An epoch of the phase "clustering" is an update interval.
 
     Notes
     -----
     **Differs from the paper.** (1) The target squares the assignments, as the authors'
     release does; the paper divides by the square root of the frequency and does not
-    square. (2) The softmax begins at the centres of the first clusters, before it is
-    taught them. ``init="agglomerative"`` follows paths to the second order; the release
-    has all of them, with a hundredth of the weight for each further edge. It may leave
-    a few far rows as a cluster of their own. (3) The clean layers are constants for the
-    decoder. (4) Training has fixed lengths, or ends when labels stay; the release ends
-    its phases by a validation set and when the assignments change by less than 1e-7,
-    refreshes its target once per pass, and pretrains with a step size of 1e-4, and goes
-    on from the weights that did best on that set. One Adam, with its moments, serves
-    the softmax's phase and the clusters'; the release has one each. The code is as wide
-    as there are clusters in the paper. (5) Reconstructions of images begin at the mean
-    image, by a bias of each pixel. Without it what all images share (most of MNIST is
-    black, -1) drives the code into the ends of its tanh within a hundred steps, where
-    all images have the same code, still after 7,000 steps of 1e-3. (6) The release does
-    not damage the last hidden layer. (7) Tables, of which the paper has none, get
-    linear layers; those, on images too, have a linear output in place of tanh.
+    square. (2) The softmax begins as that of Gaussians around the first clusters'
+    centres, and so surer than the release's, of centres of unit length without a bias.
+    K-means has 20 starts; the release 40. ``init="agglomerative"`` follows paths to the
+    second order; the release has all of them, with a hundredth of the weight for each
+    further edge. It may leave a few far rows as a cluster of their own, or several
+    such. (3) The clean layers are constants for the decoder. (4) Training has fixed
+    lengths, or ends when labels stay; the release ends its phases by a validation set
+    and when the assignments change by less than 1e-7, refreshes its target once per
+    pass, and pretrains with a step size of 1e-4, and goes on from the weights that did
+    best on that set. One Adam, with its moments, serves the softmax's phase and the
+    clusters'; the release has one each. The code is as wide as there are clusters in
+    the paper. (5) Reconstructions of images begin at the mean image, by a bias of each
+    pixel. Without it what all images share (most of MNIST is black, -1) drives the code
+    into the ends of its tanh within a hundred steps, where all images have the same
+    code, still after 7,000 steps of 1e-3. (6) The release does not damage the last
+    hidden layer. (7) Tables, of which the paper has none, get linear layers; those, on
+    images too, have a linear output in place of tanh.
 
     The start decides: on USPS ``init="agglomerative"`` has accuracies of .97, .97 and
-    .76 (published: .964), k-means .75; on the first 10,000 images of MNIST .96, .95 and
-    .87, k-means .71 to .78. Compare several fits by their `score` (`n_init`).
+    .76 (published: .964), k-means .75 (one seed); on the first 10,000 images of MNIST,
+    after 30 passes of pretraining, .96, .95 and .87, k-means .71 to .78. Compare fits
+    of one start by their `score` (`n_init`); it does not tell which start is better.
 
     The share of labels that a pass changes, at the published step of 1e-4, is small
-    from the start and falls slowly (.1 % on USPS), and the paper has up to 4,000
-    passes: clusters go on to change for longer than the budgets here.
+    from the start and falls slowly (.1 % on USPS as a table), and the paper has up to
+    4,000 passes: on tables clusters go on to change for longer than the budgets here.
 
     References
     ----------

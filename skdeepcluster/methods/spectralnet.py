@@ -16,9 +16,9 @@ from skdeepcluster.docstrings import documented
 from skdeepcluster.engine import if_stopped
 from skdeepcluster.losses import (
     contrastive,
-    distances_between,
     laplacian_form,
     laplacian_residual,
+    nearest_others,
     neighbour_affinity,
 )
 from skdeepcluster.networks import (
@@ -341,13 +341,7 @@ class SpectralNet(PretrainedClusterer):
             rows = net.batches.sample(m).flatten(1)
         else:
             rows = codes[net.randperm(n)[:m]]
-        neighbours = []
-        for start in range(0, m, 1_024):
-            distances = distances_between(rows[start : start + 1_024], rows)
-            distances.diagonal(start).fill_(torch.inf)
-            k = min(_ALIKE, m - 1)
-            neighbours.append(distances.topk(k, largest=False).indices)
-        return {"rows": rows, "neighbours": torch.cat(neighbours)}
+        return {"rows": rows, "neighbours": nearest_others(rows, _ALIKE)[1]}
 
     def _siamese_step(self, net, rows, neighbours):
         """Update the siamese network: neighbours are near, random pairs far."""

@@ -15,7 +15,7 @@ from skdeepcluster.networks.linkage import path_linkage
 
 
 def _kmeans(n_clusters: int, codes: np.ndarray) -> KMeans:
-    """K-means with as many starts as published for what begins with it."""
+    """K-means with as many starts as published for DEC."""
     return KMeans(n_clusters, n_init=20, random_state=0).fit(codes)
 
 
