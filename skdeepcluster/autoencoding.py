@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from torch import nn
-from torch.nn.functional import kl_div, mse_loss
+from torch.nn.functional import mse_loss
 
 from skdeepcluster.base import DeepClusterer, name_of
 from skdeepcluster.counting import count_clusters
@@ -463,11 +463,6 @@ class TargetClusterer(PretrainedClusterer):
     @abstractmethod
     def _step(self, net, target):
         """One update towards the target, of shape (n_samples, n_clusters)."""
-
-    def _divergence(self, net, z, target):
-        """KL(P || Q) of the batch drawn last, whose code is z (eq. 2)."""
-        log_q = net.centers_(z).log_softmax(1)
-        return kl_div(log_q, net.batches.of_batch(target), reduction="batchmean")
 
     def _assign_all(self, net) -> torch.Tensor:
         """Assignments q of all rows."""

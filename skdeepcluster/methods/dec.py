@@ -7,6 +7,7 @@ from numbers import Real
 
 import torch
 from sklearn.utils._param_validation import Interval
+from torch.nn.functional import kl_div
 
 from skdeepcluster.autoencoding import TargetClusterer
 from skdeepcluster.docstrings import documented
@@ -157,3 +158,10 @@ class DEC(TargetClusterer):
         z = self._code(net.draw())
         loss = self._divergence(net, z, target)
         return {"loss": net.descend("clustering", loss)}
+
+    @staticmethod
+    def _divergence(net, z, target):
+        """KL(P || Q) of the batch drawn last, whose code is z (eq. 2)."""
+        # Over short rows a softmax takes twice as long as over long columns.
+        log_q = net.centers_(z).T.log_softmax(0).T
+        return kl_div(log_q, net.batches.of_batch(target), reduction="batchmean")
