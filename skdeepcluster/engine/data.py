@@ -123,7 +123,7 @@ class Batches:
 
     def _gather(self, rows: np.ndarray) -> torch.Tensor:
         """Return these rows, scaled, on the device."""
-        return self.scaling(self.scaling.centre(self._X[rows]).to(self.device))
+        return self.scaling(self.scaling.centre(self._X.take(rows, 0)).to(self.device))
 
     def sample(self, n: int) -> torch.Tensor:
         """Return n different random rows, scaled; the pass goes on undisturbed."""
@@ -178,10 +178,9 @@ class Batches:
         if n < 2:
             n, filler = 1, 0
         rows = self._order[self._at : self._at + n * size].reshape(n, size)
-        rows = np.pad(rows, ((0, 0), (0, filler)), mode="edge")
-        values = self._gather(rows.ravel())
-        starts = range(0, len(values), size + filler)
-        self._ready = [values[i : i + size] for i in reversed(starts)]
+        rows = rows.take(np.arange(size + filler) % size, 1)
+        values = self._gather(rows.ravel()).unflatten(0, rows.shape)
+        self._ready = list(values[:, :size].unbind())[::-1]
 
     def of_batch(self, values: torch.Tensor) -> torch.Tensor:
         """Return the entries of the last drawn batch.
