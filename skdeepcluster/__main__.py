@@ -59,7 +59,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--method", default="dccs", help=f"one of: {', '.join(METHODS)}"
     )
-    parser.add_argument("--n-clusters", type=int, metavar="K", default=10)
+    parser.add_argument(
+        "--n-clusters",
+        type=number_or_auto,
+        metavar="K",
+        default=10,
+        help="default: 10; methods with an autoencoder find it themselves by 'auto'",
+    )
     parser.add_argument("--out", type=Path, default=Path("labels.csv"))
     parser.add_argument(
         "--labels",
@@ -72,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     return parser
+
+
+def number_or_auto(given: str) -> int | str:
+    """Read a number of clusters; argparse tells this name where there is none."""
+    return given if given == "auto" else int(given)
 
 
 def _read(args):
@@ -170,7 +181,8 @@ def main(argv: list[str] | None = None) -> int:
             print(f"note: {warning.message}", file=sys.stderr)
         _write(args.out, model, X, names)
         print(f"wrote {args.out}: labels and {model.n_clusters_} probabilities per row")
-        kmeans = KMeans(args.n_clusters, n_init=10, random_state=args.seed)
+        k = model.n_clusters_ if args.n_clusters == "auto" else args.n_clusters
+        kmeans = KMeans(k, n_init=10, random_state=args.seed)
         rows = _rows(X)
         _report(name, model, kmeans.fit(rows), rows, y)
         _draw(args.out.with_suffix(".png"), model, X, shape)

@@ -311,6 +311,7 @@ class Pretrained(NamedTuple):
     """What a fit takes over from a fitted autoencoder."""
 
     about: dict[str, Any]
+    features: np.ndarray | None
     logits: bool
     scaling: dict[str, np.ndarray]
     states: dict[str, dict[str, torch.Tensor]]
@@ -363,10 +364,11 @@ class PretrainedClusterer(AutoencoderClusterer):
             )
         description = pretrained._description
         about = pretrained._of_autoencoder(description)
+        features = getattr(pretrained, "feature_names_in_", None)
         logits = description["logits"]
         networks = {name: pretrained._model[name] for name in ("encoder", "decoder")}
         states = {name: network.state_dict() for name, network in networks.items()}
-        return Pretrained(about, logits, pretrained._scale_state, states)
+        return Pretrained(about, features, logits, pretrained._scale_state, states)
 
     def _describe(self, input_shape):
         description = super()._describe(input_shape)
@@ -384,6 +386,13 @@ class PretrainedClusterer(AutoencoderClusterer):
                 raise ValueError(
                     "pretrained has another autoencoder than this "
                     f"{type(self).__name__}: {', '.join(other)}."
+                )
+            names = getattr(self, "feature_names_in_", None), self._pretrained.features
+            if all(of is not None for of in names) and not np.array_equal(*names):
+                i = int(np.argmax(names[0] != names[1]))
+                raise ValueError(
+                    "X must have the features that pretrained was fitted to, in their "
+                    f"order; feature {i} is {names[0][i]!r}, not {names[1][i]!r}."
                 )
         return description
 

@@ -51,8 +51,8 @@ from skdeepcluster.metrics import cluster_information, modularity_scorer
 from skdeepcluster.networks import CustomEncoder, Scaling, xavier_normal_
 from skdeepcluster.restarts import fit_several, infer_members
 
-# Kept as they are given; anything else becomes the first.
-_DTYPES = [np.float32, np.float64, np.uint8, np.bool_]
+# Kept as they are given; anything else becomes the first, which loses nothing.
+_DTYPES = [np.float64, np.float32, np.uint8, np.bool_]
 _DTYPES += [np.int8, np.int16, np.int32, np.int64, np.uint16, np.uint32, np.uint64]
 
 # Samples whose assignments are followed through the training.
@@ -119,6 +119,8 @@ class DeepClusterer(
 
     n_clusters: Any
 
+    # Least and greatest value of the rows as they are scaled, until networks are built.
+    _span: tuple[float, float]
     # The history's quantity that falls until the method has converged, if any.
     _monitor: str | None = None
     # The phase that ends so; None: any.
@@ -242,26 +244,30 @@ class DeepClusterer(
                 f"{input_shape[1]} x {input_shape[2]}."
             )
 
-    def _check_pixels(self, input_shape: tuple[int, ...]) -> None:
-        """Raise if `scale` leaves the range that generated images have."""
-        if len(input_shape) > 1 and self.scale in ("standard", "common"):
-            low, high = (f"{limit:g}" for limit in self._pixel_range)
-            raise ValueError(
-                f"scale={self.scale!r} leaves the range [{low}, {high}] that generated "
-                "images have; use 'minmax'."
-            )
+    def _check_pixels(
+        self, input_shape: tuple[int, ...], why="generated images have", other=""
+    ) -> None:
+        """Raise if `scale` leaves the range of pixels that a method needs."""
+        least, most = self._pixel_range
+        if self.scale is None:
+            fits = least <= self._span[0] <= self._span[1] <= most
+        else:
+            fits = self.scale in ("auto", "minmax")
+        if fits or len(input_shape) == 1:
+            return
+        raise ValueError(
+            f"scale={self.scale!r} leaves the range [{least:g}, {most:g}] that {why}; "
+            f"use 'minmax'{other}."
+        )
 
     def _check_views(self, kind: Any, input_shape: tuple[int, ...]) -> None:
         """Raise if a kind of augmentation is for other data, or other pixels."""
         is_table = len(input_shape) == 1
         if kind in (("crop",) if is_table else ("noise", "noise+vat")):
             raise self._wrong_kind("augmentation", self.augmentation)
-        if kind == "crop" and self.scale in ("standard", "common"):
-            low, high = (f"{limit:g}" for limit in self._pixel_range)
-            raise ValueError(
-                f"scale={self.scale!r} leaves the range [{low}, {high}] that "
-                "brightness and contrast need; use 'minmax', or another augmentation."
-            )
+        if kind == "crop":
+            why = "brightness and contrast need"
+            self._check_pixels(input_shape, why, ", or another augmentation")
 
     def _check_layers(self, *names: str) -> None:
         """Raise if one of these parameters does not hold widths of layers."""
@@ -391,7 +397,9 @@ class DeepClusterer(
                 raise ValueError(
                     f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
                 )
+            self._span = (X.min(), X.max()) if self.scale is None else (0, 0)
             description = self._describe(self._input_shape())
+            del self._span
             networks = self._networks(**description)
         self._forget()
         return X, description, networks
@@ -622,7 +630,7 @@ class DeepClusterer(
             chunks(self.labels_, size), chunks(X, size), strict=True
         ):
             sums += _one_hot(labels, self.n_clusters_).T @ rows
-        centers = (sums / counts).astype(X.dtype if X.dtype.kind == "f" else np.float32)
+        centers = (sums / counts).astype(np.result_type(X.dtype, np.float32))
         return centers.reshape(len(centers), *self._shape_of_a_row())
 
     def _shape_of_a_row(self) -> tuple[int, ...]:
@@ -642,6 +650,8 @@ class DeepClusterer(
             self._check_same_images(shape)
         if len(shape) > 2:
             X = np.asarray(X).reshape(shape[0], -1)
+        if getattr(X, "dtype", None) == np.float16:
+            X = np.asarray(X, dtype=np.float32)
         X = validate_data(
             self,
             X,
@@ -653,6 +663,10 @@ class DeepClusterer(
             raise ValueError(
                 f"image_shape={self.image_shape} has {math.prod(self._image_shape)} "
                 f"values, but X has {X.shape[1]} features."
+            )
+        if fitting and X.dtype == np.float64 and np.ptp(X) > np.finfo(np.float32).max:
+            raise ValueError(
+                "X holds values too large for float32, in which networks compute."
             )
         return X if X.dtype.isnative else X.astype(X.dtype.newbyteorder("="))
 
@@ -736,6 +750,23 @@ class DeepClusterer(
                 embedding, logits = self._encode(x)
             yield embedding[:n].cpu().numpy(), logits[:n].cpu().numpy()
 
+    def _infer_finite(self, X: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield embedding and logits for a user, who must not take nan for an answer.
+
+        Raises
+        ------
+        ValueError
+            If rows are so far from those of the fit that float32 overflows.
+        """
+        for embedding, logits in self._infer(X):
+            if not np.isfinite(logits[:, self._kept].max(1)).all():
+                raise ValueError(
+                    "X holds rows for which the networks return no finite numbers: "
+                    "values far beyond those that the model was fitted to, or infinite "
+                    "ones out of a user's encoder."
+                )
+            yield embedding, logits
+
     def _embeddings(self, X: np.ndarray) -> np.ndarray:
         """Embedding of all rows, whatever else there is of a model so far."""
         return np.concatenate([embedding for embedding, _ in self._infer(X)])
@@ -745,7 +776,7 @@ class DeepClusterer(
         X = self._check_X(X, fitting=False)
         out = np.empty((len(X), n_columns), dtype=np.float32)
         done = 0
-        for chunk in self._infer(X):
+        for chunk in self._infer_finite(X):
             part = read(*chunk)
             out[done : done + len(part)] = part
             done += len(part)
@@ -777,7 +808,9 @@ class DeepClusterer(
         """
         check_is_fitted(self)
         X = self._check_X(X, fitting=False)
-        labels = [logits[:, self._kept].argmax(1) for _, logits in self._infer(X)]
+        labels = [
+            logits[:, self._kept].argmax(1) for _, logits in self._infer_finite(X)
+        ]
         return np.concatenate(labels).astype(np.int64, copy=False)
 
     def predict_proba(self, X):
@@ -866,7 +899,7 @@ class DeepClusterer(
         if self._description.get("encoder") is None:
             # Without drawing weights, so without a global generator.
             with torch.device("meta"):
-                return self._build().to_empty(device="cpu")
+                return self._build()
         # A user's module may hold more than its state; it is built as in fit.
         with one_training_at_a_time(), seeded(0, torch.device("cpu")):
             return self._build()
@@ -896,9 +929,10 @@ class DeepClusterer(
         except ValueError:
             device = torch.device("cpu")
         model = self._build_shell()
-        # Copied by numpy: joblib may have mapped a file for reading.
+        # Copied: joblib may have mapped a file for reading. Assigned: networks are
+        # built in torch's default type, which need not be that of the weights.
         model.load_state_dict(
-            {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
+            {name: torch.tensor(value) for name, value in weights.items()}, assign=True
         )
         self._model = model.to(device).eval()
 

@@ -9,7 +9,6 @@ from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
 from skdeepcluster import (
@@ -366,8 +365,8 @@ def test_the_mixture_may_begin_with_the_clusters_of_k_means():
 
 def test_k_means_of_few_points_leaves_a_mixture_that_is_finite():
     prior = MixturePrior(4, 2, "kmeans")
-    with pytest.warns(ConvergenceWarning):
-        prior.fit(np.repeat(np.eye(2, dtype=np.float32), 20, axis=0))
+    # Without k-means' own warning: a fit tells of clusters that are empty.
+    prior.fit(np.repeat(np.eye(2, dtype=np.float32), 20, axis=0))
     assert all(p.isfinite().all() for p in prior.parameters())
     model = VaDE(2, init="kmeans", **QUICK_DEC).fit(np.repeat(np.eye(2), 40, axis=0))
     assert np.isfinite(model.history_["loss"]).all()

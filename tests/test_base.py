@@ -24,7 +24,7 @@ from skorch.callbacks import Callback, Checkpoint, LRScheduler
 from torch import nn
 
 from skdeepcluster import DCCS, SIMIClusterGAN
-from tests.conftest import QUICK, QUICK_SIMI
+from tests.conftest import METHODS, QUICK, QUICK_OF, QUICK_SIMI
 
 
 def quick(n_clusters=3, **params):
@@ -109,6 +109,57 @@ def test_lists_and_foreign_byte_order_are_the_same_data(blobs):
     labels = quick().fit(blobs).labels_
     assert np.array_equal(quick().fit(blobs.tolist()).labels_, labels)
     assert np.array_equal(quick().fit(blobs.astype(">f8")).labels_, labels)
+
+
+@pytest.mark.parametrize(
+    "of_another_kind",
+    [
+        lambda X: X.astype(">f8"),
+        lambda X: X.astype(object),
+        lambda X: pd.DataFrame(X).convert_dtypes(),
+        lambda X: pd.DataFrame(X).astype({0: "Float64"}),
+    ],
+)
+def test_a_large_offset_is_not_rounded_away(of_another_kind, blobs):
+    """Such as of seconds since 1970, where float32 holds no differences below 128."""
+    X = blobs + 1.7e9
+    model = quick().fit(X)
+    other = quick().fit(of_another_kind(X))
+    np.testing.assert_array_equal(other.labels_, model.labels_)
+    # Columns of a frame lie in another order, in which means round otherwise.
+    np.testing.assert_allclose(other.transform(X), model.transform(X), atol=1e-5)
+    np.testing.assert_array_equal(model.predict(of_another_kind(X)), model.labels_)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint32, np.float64])
+def test_centres_keep_a_large_offset(dtype, blobs):
+    X = (10 * blobs + 1.7e9).astype(dtype)
+    model = quick().fit(X)
+    means = [X[model.labels_ == c].mean(0) for c in range(model.n_clusters_)]
+    np.testing.assert_allclose(model.cluster_centers_, means, rtol=1e-12)
+
+
+OF_PIXELS = ["augmented_gan", "clustergan", "dccs", "depict", "gmvae", "iic"]
+OF_PIXELS += ["simi_clustergan", "udc", "vade", "vc"]
+
+
+@pytest.mark.parametrize("name", OF_PIXELS)
+def test_pixels_that_are_not_scaled_lie_in_their_range(name, images):
+    model = METHODS[name](3, scale=None, **QUICK_OF[name])
+    with pytest.raises(ValueError, match="scale=None leaves the range"):
+        model.fit(images)
+    assert not vars(model).keys() - model.get_params().keys()
+    model.fit(np.float32(images / 255))
+
+
+def test_rows_far_beyond_those_of_the_fit_are_refused(blobs):
+    model = METHODS["dec"](3, **QUICK_OF["dec"]).fit(blobs)
+    far = np.full((1, 2), 1e38)
+    for ask in (model.predict, model.predict_proba, model.transform):
+        with pytest.raises(ValueError, match="no finite numbers"):
+            ask(far)
+    with pytest.raises(ValueError, match="too large for float32"):
+        quick().fit(blobs * 1e300)
 
 
 def test_polars_like_frames_are_taken(blobs):
@@ -335,6 +386,35 @@ def test_ctrl_c_amid_an_epoch_gone_wrong_keeps_the_good_state(blobs):
 def global_state():
     numpy = np.random.get_state()[1]  # noqa: NPY002 - the state that must not change
     return numpy.tolist(), torch.get_rng_state().tolist(), torch.get_num_threads()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_whatever_torchs_defaults_are(name, table):
+    """Of types and gradients, where other code has set them."""
+    method, params = METHODS[name], QUICK_OF[name]
+    model = method(3, **params).fit(table)
+    expected, kept = answers(model, table), pickle.dumps(model)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = [answers(model, table), answers(pickle.loads(kept), table)]
+        with torch.inference_mode():
+            found.append(answers(method(3, **params).fit(table), table))
+            assert torch.is_inference_mode_enabled()
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for one in found:
+        for mine, its in zip(expected, one, strict=True):
+            np.testing.assert_array_equal(its, mine)
+
+
+def answers(model, X):
+    """What a fitted model gives, rows of its own too where it generates any."""
+    given = [model.predict_proba(X), model.transform(X)]
+    if hasattr(model, "sample"):
+        given.append(model.sample(3, random_state=0)[0])
+        given.append(model.interpolate(0, model.n_clusters_ - 1, 3, random_state=0))
+    return given
 
 
 def test_global_state_is_left_as_found(blobs):

@@ -39,6 +39,20 @@ def test_a_table_with_labels(wine_csv, tmp_path, capsys):
     assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 9
 
 
+def test_the_number_of_clusters_can_be_found(wine_csv, tmp_path, capsys):
+    args = wine_csv, "--labels", "target", "--method", "dec", "--n-clusters"
+    code, out = run(tmp_path, *args, "auto")
+    sizes = [line for line in capsys.readouterr().out.splitlines() if "sizes" in line]
+    n_found = pd.read_csv(out).label.nunique()
+    assert code == 0 and [len(line.split(": ")[1].split()) for line in sizes] == [
+        n_found,
+        n_found,
+    ]
+    with pytest.raises(SystemExit):
+        run(tmp_path, *args, "three")
+    assert "number_or_auto value: 'three'" in capsys.readouterr().err
+
+
 def test_a_folder_of_images(tmp_path, capsys):
     rng = np.random.default_rng(0)
     for kind in "ab":

@@ -3,8 +3,10 @@
 import functools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from torch import nn
@@ -138,6 +140,11 @@ def test_what_does_not_fit_is_refused_and_an_earlier_fit_kept(table, autoencoder
             DEC(3, **{**QUICK_DEC, **params}).fit(table, pretrained=autoencoder)
     with pytest.raises(ValueError, match="batch_norm=False, not True"):
         DCN(3, **QUICK_DEC).fit(table, pretrained=autoencoder)
+    named = pd.DataFrame(table, columns=list("abcdef"))
+    DEC(3, **QUICK_DEC).fit(named, pretrained=autoencoder)  # which knows no names
+    named_autoencoder = clone(autoencoder).fit(named)
+    with pytest.raises(ValueError, match="feature 1 is 'c', not 'b'"):
+        DEC(3, **QUICK_DEC).fit(named[list("acbdef")], pretrained=named_autoencoder)
     with pytest.raises(ValueError, match=r"input_shape=\(6,\), not \(4,\)"):
         DEC(3, **QUICK_DEC).fit(table[:, :4], pretrained=autoencoder)
 

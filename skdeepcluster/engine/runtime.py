@@ -1,4 +1,4 @@
-"""Device, threads and random state: taken for one training, given back afterwards."""
+"""Device, threads, global state: taken for one training, given back afterwards."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 
@@ -17,7 +17,7 @@ import torch
 # for its thread setting. Taking turns costs nothing and keeps each of them exact.
 _training = threading.RLock()
 
-# Of each thread: how often it holds the lock (`depth`), the global random states as its
+# Of each thread: how often it holds the lock (`depth`), the global states as its
 # training found them (`found`), what tells it to stop (`stop`).
 _own = threading.local()
 
@@ -99,8 +99,8 @@ def wait_for(device: torch.device) -> None:
     # A training within another one's callback keeps the turn of both.
     if device.type not in SIDE_BY_SIDE or found is None or _own.depth != 1:
         return
-    mine = _random_states(device)
-    _set_random_states(device, found)
+    mine = _global_states(device)
+    _set_global_states(device, found)
     _training.release()
     try:
         if device.type == "cuda":
@@ -109,7 +109,7 @@ def wait_for(device: torch.device) -> None:
             time.sleep(0)
     finally:
         _training.acquire()
-        _set_random_states(device, mine)
+        _set_global_states(device, mine)
     if getattr(_own, "stop", None) and _own.stop.is_set():
         raise KeyboardInterrupt
 
@@ -179,36 +179,47 @@ def on_own_stream(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global generators of CPU and `device`, and put them back afterwards.
+    """Seed the global generators of CPU and `device`; float32, with gradients.
 
-    For layers and modules that know no other generator: constructors of torch's
-    layers, dropout, a user's own encoder. Everything else draws from the explicit
-    generator of its net.
+    All is put back afterwards. The generators are for layers and modules that know no
+    other: constructors of torch's layers, dropout, a user's own encoder. Everything
+    else draws from the explicit generator of its net.
     """
     before = getattr(_own, "found", None)
-    found = _own.found = _random_states(device)
+    found = _own.found = _global_states(device)
     try:
+        torch.set_default_dtype(torch.float32)
         # Not torch.manual_seed: it also seeds each GPU there is, now or later.
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
-        yield
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
     finally:
-        _set_random_states(device, found)
+        _set_global_states(device, found)
         _own.found = before
 
 
-def _random_states(device: torch.device) -> list[torch.Tensor]:
-    """States of the global generators of CPU and device."""
-    on_gpu = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
-    return [torch.get_rng_state(), *on_gpu]
+class _GlobalStates(NamedTuple):
+    """What torch holds for all threads, and a training has its own of."""
+
+    dtype: torch.dtype
+    on_cpu: torch.Tensor
+    on_gpu: torch.Tensor | None
 
 
-def _set_random_states(device: torch.device, states: list[torch.Tensor]) -> None:
-    torch.set_rng_state(states[0])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states[1], device)
+def _global_states(device: torch.device) -> _GlobalStates:
+    """Default type, and states of the global generators of CPU and device."""
+    on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return _GlobalStates(torch.get_default_dtype(), torch.get_rng_state(), on_gpu)
+
+
+def _set_global_states(device: torch.device, states: _GlobalStates) -> None:
+    torch.set_default_dtype(states.dtype)
+    torch.set_rng_state(states.on_cpu)
+    if states.on_gpu is not None:
+        torch.cuda.set_rng_state(states.on_gpu, device)
 
 
 @contextmanager

@@ -51,8 +51,10 @@ class AutoencoderKMeans(AutoencoderClusterer):
     max_epochs : int or "auto", default="auto"
         Passes over the data. "auto": a budget of 4 steps per row, at least 500, at most
         3,000 for tables, 10,000 for images.
-    tol, n_iter_no_change : float, int
+    tol : float, default=0.0
         Not used: the training has a fixed length.
+    n_iter_no_change : int, default=1
+        Not used either.
     %(shared parameters)s
 
     Attributes

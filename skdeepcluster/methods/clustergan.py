@@ -52,7 +52,8 @@ class ClusterGAN(GenerativeMixin, DeepClusterer):
         +\beta_n\,\mathbb E\lVert z_n-\hat z_n\rVert^2/\dim z_n
         +\beta_c\,\mathbb E\,\mathrm{CE}(h,\hat z_c)
 
-    Clusters of the data are found by k-means in their codes :math:`E(x)`.
+    Clusters of the data are found by k-means in their codes :math:`E(x)`, which
+    `transform` gives: the noise, then the category.
 
     Parameters
     ----------

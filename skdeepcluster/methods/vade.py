@@ -27,7 +27,7 @@ class VaDE(LikelihoodMixin, GenerativeMixin, PretrainedClusterer):
         \gamma_c\propto\pi_c\,\mathcal N(z;\mu_c,\sigma_c^2)
 
     with :math:`z` drawn from :math:`q(z|x)`, after an autoencoder has been trained and
-    a mixture fitted to its code.
+    a mixture fitted to its code. `transform` gives the mean of :math:`q(z|x)`.
 
     Parameters
     ----------
@@ -87,8 +87,9 @@ class VaDE(LikelihoodMixin, GenerativeMixin, PretrainedClusterer):
     The published .945, after up to 3,000 passes, is the best of the authors' runs, from
     weights that their release brings along. Here a mixture of .875 led to .87 in 60
     passes, with an NMI that rose from .79 to .82; that of the default, .78, to .79 in
-    100 passes. On tables, too, compare several fits by their bound (`n_init`), and
-    train the autoencoder longer: see the notes of :class:`AutoencoderKMeans`.
+    100 passes. So make several fits (`n_init`, which compares those of images by their
+    bound, of tables by modularity), and train the autoencoder longer: see the notes of
+    :class:`AutoencoderKMeans`.
 
     References
     ----------

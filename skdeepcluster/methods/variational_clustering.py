@@ -406,13 +406,10 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         kind = self._augmentation_kind()
         if isinstance(kind, str) and (kind in _FOR_IMAGES) == is_table:
             raise self._wrong_kind("augmentation", kind)
-        leaves = not is_table and self.scale in ("standard", "common")
-        if leaves and (kind == "binarise" or self._has_bernoulli_pixels()):
-            raise ValueError(
-                f"scale={self.scale!r} leaves the range [0, 1] that a Bernoulli "
-                "likelihood and binary copies need; use 'minmax', or likelihood="
-                "'gaussian' and another augmentation."
-            )
+        if kind == "binarise" or self._has_bernoulli_pixels():
+            why = "a Bernoulli likelihood and binary copies need"
+            other = ", or likelihood='gaussian' and another augmentation"
+            self._check_pixels(self._input_shape(), why, other)
 
     # -- likelihood -------------------------------------------------------------------
 

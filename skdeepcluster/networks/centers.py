@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import torch
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from torch import nn
 
@@ -14,9 +16,16 @@ from skdeepcluster.networks.linear import Linear
 from skdeepcluster.networks.linkage import path_linkage
 
 
+def _fitted(model, codes: np.ndarray):
+    """Fit without the warning of few different codes: a fit tells of empty clusters."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(codes)
+
+
 def _kmeans(n_clusters: int, codes: np.ndarray) -> KMeans:
     """K-means with as many starts as published for DEC."""
-    return KMeans(n_clusters, n_init=20, random_state=0).fit(codes)
+    return _fitted(KMeans(n_clusters, n_init=20, random_state=0), codes)
 
 
 def _members(n_clusters: int, codes: np.ndarray, labels: np.ndarray):
@@ -175,9 +184,8 @@ class MixturePrior(Placed):
                 np.stack([part.var(0) + 1e-6 for part in parts]),
             )
             return
-        mixture = GaussianMixture(
-            k, covariance_type="diag", n_init=5, random_state=0
-        ).fit(codes)
+        mixture = GaussianMixture(k, covariance_type="diag", n_init=5, random_state=0)
+        _fitted(mixture, codes)
         self.set(mixture.weights_, mixture.means_, mixture.covariances_)
 
     @torch.no_grad()
