@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         type=number_or_auto,
         metavar="K",
         default=10,
-        help="default: 10; methods with an autoencoder find it themselves by 'auto'",
+        help="default: 10; 'auto' of ae_kmeans, dcn, dec, depict, idec and vade",
     )
     parser.add_argument("--out", type=Path, default=Path("labels.csv"))
     parser.add_argument(

@@ -51,7 +51,7 @@ from skdeepcluster.metrics import cluster_information, modularity_scorer
 from skdeepcluster.networks import CustomEncoder, Scaling, xavier_normal_
 from skdeepcluster.restarts import fit_several, infer_members
 
-# Kept as they are given; anything else becomes the first, which loses nothing.
+# Kept as they are given; anything else becomes the first, which loses least.
 _DTYPES = [np.float64, np.float32, np.uint8, np.bool_]
 _DTYPES += [np.int8, np.int16, np.int32, np.int64, np.uint16, np.uint32, np.uint64]
 
@@ -250,7 +250,8 @@ class DeepClusterer(
         """Raise if `scale` leaves the range of pixels that a method needs."""
         least, most = self._pixel_range
         if self.scale is None:
-            fits = least <= self._span[0] <= self._span[1] <= most
+            low, high = (np.float32(v) for v in self._span)  # as networks see them
+            fits = bool(least <= low <= high <= most)
         else:
             fits = self.scale in ("auto", "minmax")
         if fits or len(input_shape) == 1:
@@ -381,7 +382,11 @@ class DeepClusterer(
                 raise
             else:
                 reason = self._not_converged(net)
-            self._finish(X, net)
+            try:
+                self._finish(X, net)
+            except BaseException:
+                self._forget()
+                raise
         return reason
 
     def _accept(self, X) -> tuple[np.ndarray, dict[str, Any], dict[str, nn.Module]]:
@@ -397,12 +402,27 @@ class DeepClusterer(
                 raise ValueError(
                     f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
                 )
-            self._span = (X.min(), X.max()) if self.scale is None else (0, 0)
+            self._span = self._check_span(X)
             description = self._describe(self._input_shape())
             del self._span
             networks = self._networks(**description)
         self._forget()
         return X, description, networks
+
+    def _check_span(self, X: np.ndarray) -> tuple[float, float]:
+        """Raise where float32 is too narrow; return the least and greatest value.
+
+        They are not looked for, and are 0, where nothing depends on them.
+        """
+        is_float = X.dtype.kind == "f"
+        if not is_float and self.scale is not None:
+            return 0.0, 0.0
+        low, high = float(X.min()), float(X.max())
+        if is_float and max(-low, high) > torch.finfo(torch.float32).max / 2:
+            raise ValueError(
+                "X holds values too large for float32, in which networks compute."
+            )
+        return low, high
 
     # -- state of a fit ---------------------------------------------------------------
 
@@ -610,7 +630,7 @@ class DeepClusterer(
         """Set labels and centres, without clusters that are empty."""
         raw = np.empty(len(X), dtype=np.int64)
         sums, done = np.zeros((self.n_clusters, 1)), 0
-        for embedding, logits in self._infer(X):
+        for embedding, logits in self._infer_finite(X):
             part = logits.argmax(1)
             raw[done : done + len(part)] = part
             sums = sums + _one_hot(part, self.n_clusters).T @ embedding
@@ -663,10 +683,6 @@ class DeepClusterer(
             raise ValueError(
                 f"image_shape={self.image_shape} has {math.prod(self._image_shape)} "
                 f"values, but X has {X.shape[1]} features."
-            )
-        if fitting and X.dtype == np.float64 and np.ptp(X) > np.finfo(np.float32).max:
-            raise ValueError(
-                "X holds values too large for float32, in which networks compute."
             )
         return X if X.dtype.isnative else X.astype(X.dtype.newbyteorder("="))
 
@@ -929,11 +945,12 @@ class DeepClusterer(
         except ValueError:
             device = torch.device("cpu")
         model = self._build_shell()
-        # Copied: joblib may have mapped a file for reading. Assigned: networks are
-        # built in torch's default type, which need not be that of the weights.
-        model.load_state_dict(
-            {name: torch.tensor(value) for name, value in weights.items()}, assign=True
-        )
+        # Copied: joblib may have mapped a file for reading.
+        weights = {k: torch.tensor(v, device="cpu") for k, v in weights.items()}
+        # Ours have no memory yet, and their type is torch's default of the moment; a
+        # user's module may refer to its weights by other names, so they stay in place.
+        ours = self._description.get("encoder") is None
+        model.load_state_dict(weights, assign=ours)
         self._model = model.to(device).eval()
 
 
@@ -992,6 +1009,7 @@ def _one_hot(labels: np.ndarray, n_clusters: int) -> sparse.csr_array:
 
 def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Euclidean distances, row by row: no cancellation between large squares."""
+    a = a.astype(np.float64)  # nor an overflow of them
     return np.stack([np.linalg.norm(a - center, axis=1) for center in b], axis=1)
 
 

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback, Checkpoint, LRScheduler
 from torch import nn
 
-from skdeepcluster import DCCS, SIMIClusterGAN
+from skdeepcluster import DCCS, AutoencoderKMeans, SIMIClusterGAN
 from tests.conftest import METHODS, QUICK, QUICK_OF, QUICK_SIMI
 
 
@@ -148,8 +148,12 @@ def test_pixels_that_are_not_scaled_lie_in_their_range(name, images):
     model = METHODS[name](3, scale=None, **QUICK_OF[name])
     with pytest.raises(ValueError, match="scale=None leaves the range"):
         model.fit(images)
+    with pytest.raises(ValueError, match="scale=None leaves the range"):
+        model.fit(images / 255 - 1.5)
     assert not vars(model).keys() - model.get_params().keys()
-    model.fit(np.float32(images / 255))
+    # Just above 1 in float64, as scikit-learn's MinMaxScaler leaves it.
+    model.fit(np.minimum(images / 255, 1) * (1 + 1e-15))
+    assert not hasattr(model, "_span")
 
 
 def test_rows_far_beyond_those_of_the_fit_are_refused(blobs):
@@ -158,8 +162,46 @@ def test_rows_far_beyond_those_of_the_fit_are_refused(blobs):
     for ask in (model.predict, model.predict_proba, model.transform):
         with pytest.raises(ValueError, match="no finite numbers"):
             ask(far)
-    with pytest.raises(ValueError, match="too large for float32"):
-        quick().fit(blobs * 1e300)
+    for too_large in (blobs * 1e300, blobs + 1e39):
+        with pytest.raises(ValueError, match="too large for float32"):
+            quick(scale=None).fit(too_large)
+
+
+def test_distances_of_far_rows_are_finite(blobs):
+    model = quick(transform_to="distance").fit(blobs)
+    assert np.isfinite(model.transform([[1e25, -1e25]])).all()
+
+
+def test_an_encoder_that_gives_nan_leaves_no_half_a_model(blobs):
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(2, 4)
+
+        def forward(self, x):
+            return self.linear(torch.where(x[:, :1] > 1, torch.nan, x))
+
+    model = quick(encoder=Encoder())
+    with pytest.raises(ValueError, match="no finite numbers"):
+        model.fit(blobs)
+    with pytest.raises(NotFittedError):
+        model.predict(blobs)
+
+
+def test_an_encoder_that_knows_its_weights_by_two_names_is_loaded(blobs):
+    model = AutoencoderKMeans(3, encoder=TwoNames(), **QUICK_OF["ae_kmeans"]).fit(blobs)
+    loaded = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(loaded.transform(blobs), model.transform(blobs))
+
+
+class TwoNames(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2, 4)
+        self.again = [self.linear.weight]
+
+    def forward(self, x):
+        return x @ self.again[0].T
 
 
 def test_polars_like_frames_are_taken(blobs):
@@ -414,6 +456,7 @@ def answers(model, X):
     if hasattr(model, "sample"):
         given.append(model.sample(3, random_state=0)[0])
         given.append(model.interpolate(0, model.n_clusters_ - 1, 3, random_state=0))
+    given += [model.score(X), model._own_criterion(X)]
     return given
 
 

@@ -1,4 +1,5 @@
 import functools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -155,6 +156,18 @@ def test_batches_read_a_memmap_in_place(tmp_path):
     assert source._X is mapped
     drawn = torch.cat([source.draw() for _ in range(5)])
     np.testing.assert_array_equal(np.sort(drawn.numpy(), 0), X)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_batch_takes_no_memory_but_its_own(order):
+    X = np.zeros((60_000, 50), order=order)
+    source = batches(X, 10)
+    tracemalloc.start()
+    source.draw()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Several small batches are gathered at once: 1 MB as float32.
+    assert peak < X.nbytes / 2
 
 
 def test_a_large_offset_leaves_before_precision_does():

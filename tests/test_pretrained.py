@@ -143,6 +143,7 @@ def test_what_does_not_fit_is_refused_and_an_earlier_fit_kept(table, autoencoder
     named = pd.DataFrame(table, columns=list("abcdef"))
     DEC(3, **QUICK_DEC).fit(named, pretrained=autoencoder)  # which knows no names
     named_autoencoder = clone(autoencoder).fit(named)
+    DEC(3, **QUICK_DEC).fit(named, pretrained=named_autoencoder)
     with pytest.raises(ValueError, match="feature 1 is 'c', not 'b'"):
         DEC(3, **QUICK_DEC).fit(named[list("acbdef")], pretrained=named_autoencoder)
     with pytest.raises(ValueError, match=r"input_shape=\(6,\), not \(4,\)"):

@@ -123,7 +123,10 @@ class Batches:
 
     def _gather(self, rows: np.ndarray) -> torch.Tensor:
         """Return these rows, scaled, on the device."""
-        return self.scaling(self.scaling.centre(self._X.take(rows, 0)).to(self.device))
+        X = self._X
+        # Twice as fast where rows lie in one piece; elsewhere `take` copies all of X.
+        values = X.take(rows, 0) if X.flags.c_contiguous else X[rows]
+        return self.scaling(self.scaling.centre(values).to(self.device))
 
     def sample(self, n: int) -> torch.Tensor:
         """Return n different random rows, scaled; the pass goes on undisturbed."""

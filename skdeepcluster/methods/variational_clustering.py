@@ -759,8 +759,8 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
                 )
                 for end in ends
             ]
-            share = torch.linspace(0, 1, n_steps, device=draws.device)[:, None]
-            path = torch.lerp(z[0][:, None], z[1][:, None], share)
+            share = torch.linspace(0, 1, n_steps, device=draws.device).float()
+            path = torch.lerp(z[0][:, None], z[1][:, None], share[:, None])
             rows = [
                 self._decode(part) for part in path.flatten(0, 1).split(self._chunk)
             ]

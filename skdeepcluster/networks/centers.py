@@ -19,7 +19,8 @@ from skdeepcluster.networks.linkage import path_linkage
 def _fitted(model, codes: np.ndarray):
     """Fit without the warning of few different codes: a fit tells of empty clusters."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        few = "Number of distinct clusters"
+        warnings.filterwarnings("ignore", few, ConvergenceWarning)
         return model.fit(codes)
 
 

@@ -184,8 +184,9 @@ class GaussianPrior(nn.Module):
 
     def table(self):
         """Means and variances of all clusters, of shape (n_clusters, n_latent)."""
-        device = self.out.linear.weight.device
-        return self(torch.eye(self.n_clusters, device=device))
+        weight = self.out.linear.weight
+        eye = torch.eye(self.n_clusters, device=weight.device, dtype=weight.dtype)
+        return self(eye)
 
     @torch.no_grad()
     def spread(self) -> None:
