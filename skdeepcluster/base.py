@@ -382,11 +382,7 @@ class DeepClusterer(
                 raise
             else:
                 reason = self._not_converged(net)
-            try:
-                self._finish(X, net)
-            except BaseException:
-                self._forget()
-                raise
+            self._finish(X, net)
         return reason
 
     def _accept(self, X) -> tuple[np.ndarray, dict[str, Any], dict[str, nn.Module]]:
@@ -619,12 +615,16 @@ class DeepClusterer(
         )
 
     def _finish(self, X: np.ndarray, net: Net) -> None:
-        """Set the fitted attributes from the trained networks."""
-        self._model.eval()
-        self._complete(X)
-        for name, value in _progress(net).items():
-            setattr(self, name, value)
-        self._find_clusters(X)
+        """Set the fitted attributes from the trained networks, all of them or none."""
+        try:
+            self._model.eval()
+            self._complete(X)
+            for name, value in _progress(net).items():
+                setattr(self, name, value)
+            self._find_clusters(X)
+        except BaseException:
+            self._forget()
+            raise
 
     def _find_clusters(self, X: np.ndarray) -> None:
         """Set labels and centres, without clusters that are empty."""
@@ -767,7 +767,7 @@ class DeepClusterer(
             yield embedding[:n].cpu().numpy(), logits[:n].cpu().numpy()
 
     def _infer_finite(self, X: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield embedding and logits for a user, who must not take nan for an answer.
+        """Yield embedding and logits from which clusters can be read: not nan.
 
         Raises
         ------

@@ -173,9 +173,9 @@ class GenerativeMixin:
 
     def _all_clusters(self, category: torch.Tensor) -> torch.Tensor:
         """Categories over all clusters, of those over the ones that are not empty."""
-        shape = len(category), self._description["n_clusters"]
-        full = category.new_zeros(shape, dtype=torch.float32)
-        full[:, torch.from_numpy(self._kept).to(category.device)] = category.float()
+        category = category.float()  # whatever torch's default type is
+        full = category.new_zeros(len(category), self._description["n_clusters"])
+        full[:, torch.from_numpy(self._kept).to(category.device)] = category
         return full
 
     def _rows_of(self, category: torch.Tensor, noise: torch.Tensor) -> np.ndarray:
