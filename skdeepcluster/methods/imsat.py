@@ -100,7 +100,8 @@ class IMSAT(DeepClusterer):
     estimated from a part of the rows (1,000 to 10,000; where distances cannot be kept,
     from 1,000, which makes it too long beyond 15,000 rows). (3) Training may end early,
     see `tol`. (4) The paper's strict uniformity (:math:`H(\bar p)` as a bound) is the
-    penalty of its release.
+    penalty of its release. (5) Tables have smaller layers and a budget of their own,
+    see above.
 
     On all of MNIST the defaults have accuracies of .987, .987 and .985 (published:
     .984), in 16 to 20 minutes of one thread.
