@@ -103,6 +103,7 @@ class AutoencoderClusterer(DeepClusterer):
             "batch_norm": bool(self.batch_norm),
             "encoder": self.encoder,
             "logits": self._decodes_logits(input_shape),
+            "scale": self.scale,
         }
 
     @classmethod
@@ -116,7 +117,8 @@ class AutoencoderClusterer(DeepClusterer):
         convolutional,
         batch_norm,
         encoder,
-        logits,  # what the decoder's outputs mean; it is the same
+        logits,  # what the decoder's outputs mean, and
+        scale,  # what the inputs do; the networks are the same
         **own,
     ):
         E, D = autoencoder(
@@ -139,8 +141,7 @@ class AutoencoderClusterer(DeepClusterer):
             "hidden_layer_sizes": None
             if description["convolutional"]
             else description["hidden"],
-            **{name: description[name] for name in names},
-            "scale": self.scale,
+            **{name: description[name] for name in [*names, "scale"]},
         }
 
     def _n_out(self) -> int:
@@ -160,7 +161,8 @@ class AutoencoderClusterer(DeepClusterer):
         if name == "centers":  # they are placed
             return
         # As published for MNIST. With wider ones a code of images shows fewer clusters.
-        linear = self._image_shape is not None and not self.convolutional
+        images = self._image_shape is not None
+        linear = images and not self._description["convolutional"]
         if name in ("encoder", "decoder") and (linear or self._has_sgd()):
             fan_in_uniform_(network, generator)
         else:
@@ -183,6 +185,9 @@ class AutoencoderClusterer(DeepClusterer):
                 codes = self._codes(net).cpu().numpy()
             except KeyboardInterrupt:
                 self.__dict__ = before  # an earlier fit, if there was one
+                raise
+            except BaseException:
+                self._forget()
                 raise
             finally:
                 self.callbacks = callbacks
@@ -266,7 +271,8 @@ class LikelihoodMixin:
     """p(x|z) of a decoder: Bernoulli for grey pixels in [0, 1], else Gaussian.
 
     The Gaussian's variance is 1/2, which makes it the squared error. The method has a
-    parameter `likelihood` ("auto", "bernoulli" or "gaussian").
+    parameter `likelihood` ("auto", "bernoulli" or "gaussian"); its description says
+    whether the decoder gives "logits", of a Bernoulli.
     """
 
     _parameter_constraints: dict = {
@@ -296,15 +302,16 @@ class LikelihoodMixin:
     def _log_likelihood(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """Log-likelihood of each row, in nats: log p(x|z)."""
         x, out = x.flatten(1), self._model["decoder"](z).flatten(1)
-        if self._is_bernoulli(self._description["input_shape"]):
-            return bernoulli_log_likelihood(x, out)
+        if self._description["logits"]:
+            # Pixels beyond the range that another's autoencoder has brought: of those
+            # a Bernoulli has no likelihood, and its formula no bound.
+            return bernoulli_log_likelihood(x.clamp(0, 1), out)
         return gaussian_log_likelihood(x, out, torch.full_like(out, 0.5))
 
     def _mean_row(self, z: torch.Tensor) -> torch.Tensor:
         """Mean of p(x|z)."""
         out = self._model["decoder"](z)
-        shape = self._description["input_shape"]
-        return out.sigmoid() if self._is_bernoulli(shape) else out
+        return out.sigmoid() if self._description["logits"] else out
 
 
 class Pretrained(NamedTuple):

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
 from skdeepcluster import (
@@ -372,6 +373,16 @@ def test_k_means_of_few_points_leaves_a_mixture_that_is_finite():
     assert np.isfinite(model.history_["loss"]).all()
 
 
+@pytest.mark.parametrize("init", ["mixture", "kmeans"])
+def test_vade_keeps_the_clusters_of_few_different_rows(init):
+    rows = np.repeat([[-9.0, -9], [0, 9], [9, -9]], 7, axis=0)
+    model = VaDE(5, init=init, **{**QUICK_DEC, "n_latent": 2})
+    with pytest.warns(ConvergenceWarning, match="2 of n_clusters=5 clusters are empty"):
+        model.fit(rows)
+    expected = np.repeat(range(3), 7)
+    assert adjusted_rand_score(expected, model.labels_) == 1
+
+
 @pytest.mark.parametrize("n_latent", [2, 10])
 @pytest.mark.parametrize("seed", range(5))
 def test_vade_separates_four_blobs(seed, n_latent):
@@ -406,6 +417,8 @@ def test_likelihoods_of_vade(table, images):
     model = VaDE(3, **params).fit(images)  # Bernoulli: its samples are pixels
     sampled, _ = model.sample(5, random_state=0)
     assert sampled.shape == (5, 8, 8) and 0 <= sampled.min() < sampled.max() <= 255
+    model.set_params(likelihood="gaussian")  # it is fitted: what it was counts
+    np.testing.assert_array_equal(model.sample(5, random_state=0)[0], sampled)
     model = VaDE(3, convolutional=True, **params).fit(images)
     assert model.sample(2)[0].shape == (2, 8, 8)
 

@@ -38,10 +38,11 @@ def test_losses_equal_a_numpy_reading(table):
     assert losses["loss"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_simi_without_its_improvements_is_clustergan(table):
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_simi_without_its_improvements_is_clustergan(batch_norm, table):
     off = {"learned_prior": False, "alpha_re": 0, "alpha_cm": 0, "assign": "kmeans"}
-    simi = SIMIClusterGAN(3, **QUICK_SIMI, **off).fit(table)
-    plain = ClusterGAN(3, **QUICK_CLUSTERGAN).fit(table)
+    simi = SIMIClusterGAN(3, batch_norm=batch_norm, **QUICK_SIMI, **off).fit(table)
+    plain = ClusterGAN(3, batch_norm=batch_norm, **QUICK_CLUSTERGAN).fit(table)
     np.testing.assert_array_equal(plain.transform(table), simi.transform(table))
     np.testing.assert_array_equal(plain.labels_, simi.labels_)
 

@@ -7,6 +7,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
+from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback
 
 from skdeepcluster import DCCS, IDEC, SpectralNet
@@ -81,6 +82,20 @@ def test_auto_with_restarts_and_callbacks(blobs):
     assert set(phases) == {"pretraining", "clustering"}
     assert phases[0] == "pretraining"  # of the fits, not of what is counted in
     np.testing.assert_array_equal(model.predict(blobs), model.labels_)
+
+
+def test_a_count_that_fails_leaves_no_half_model(blobs):
+    model = quick("idec", n_clusters="auto").fit(blobs)
+
+    def fail(net):
+        raise MemoryError
+
+    model._learn_code = fail
+    with pytest.raises(MemoryError):
+        model.fit(blobs)
+    assert model.n_clusters == "auto"
+    with pytest.raises(NotFittedError):
+        model.predict(blobs)
 
 
 def test_auto_leaves_things_as_they_were(blobs):

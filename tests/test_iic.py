@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
+from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepcluster import IIC
@@ -207,6 +208,21 @@ def test_stopped_after_an_epoch_a_head_is_chosen(table):
     heads = model._model["heads"]
     assert len(model.history_["loss"]) == 1
     assert int(heads.chosen) == int(heads.losses.argmin())
+
+
+def test_interrupted_amid_an_epoch_gone_wrong_a_head_of_the_good_state_is_read(table):
+    class Poison(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if len(net.history) == 3:
+                with torch.no_grad():
+                    net.heads_.output.weight.fill_(float("nan"))
+                raise KeyboardInterrupt
+
+    model = IIC(4, n_heads=6, callbacks=[Poison()], **QUICK_IIC)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(table)
+    heads = model._model["heads"]
+    assert int(heads.chosen) == int(heads.losses.argmin()) > 0
 
 
 @pytest.mark.parametrize("n_over, expected", [("auto", 15), (7, 7)])

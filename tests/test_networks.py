@@ -21,9 +21,11 @@ from skdeepcluster.networks import (
     PlainEncoder,
     ResidualEncoder,
     Scaling,
+    add_to_statistics,
     dcgan,
     ghost_batches,
     mlp_gan,
+    still_statistics,
     xavier_normal_,
     xavier_uniform_,
 )
@@ -241,6 +243,24 @@ def test_read_only_rows_are_read_without_a_warning(kind):
     np.testing.assert_array_equal(rows.numpy(), X)
     assert batches.draw().shape == (3, 2)
     np.testing.assert_array_equal(scaling.centre(X).numpy(), X)
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_passes_that_leave_the_averages_of_batch_norm(momentum):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.BatchNorm1d(3, momentum=momentum))
+    x, y = torch.randn(8, 3), 5 + torch.randn(8, 3)
+    add_to_statistics(network, x)
+    before = copy.deepcopy(network.state_dict())
+    with still_statistics(network):
+        out = network(y)
+    assert abs(out.mean()) < 1e-5  # by the batch's own statistics
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    add_to_statistics(network, y)
+    weight = 0.5 if momentum is None else momentum  # of two batches, where cumulative
+    mean = before["0.running_mean"].lerp(y.mean(0), weight)
+    torch.testing.assert_close(network.state_dict()["0.running_mean"], mean)
 
 
 def test_ghost_batches_equal_passes_one_after_the_other():

@@ -86,6 +86,27 @@ def test_reconstructions_become_logits(images):
             taker.fit(images, pretrained=vade)
 
 
+def test_pixels_beyond_the_range_of_the_pretraining_have_a_likelihood(images):
+    images = images.astype(np.float32)
+    first = AutoencoderKMeans(3, **QUICK_AE).fit(images.clip(0, 100))
+    model = VaDE(3, **STILL).fit(images, pretrained=first)
+    assert images.max() > 100
+    x = model._scaling(model._scaling.centre(images.reshape(len(images), -1)))
+    z = 1e3 * torch.randn(len(x), 3)  # logits that are as sure of it as can be
+    with torch.no_grad():
+        likelihood = model._log_likelihood(x, z)
+        torch.testing.assert_close(likelihood, model._log_likelihood(x.clamp(max=1), z))
+    assert x.max() > 1 and (likelihood <= 0).all()
+
+
+def test_the_scale_of_a_fit_is_what_counts(table):
+    first = AutoencoderKMeans(3, **QUICK_AE).fit(table).set_params(scale="minmax")
+    model = DEC(3, **STILL).fit(table, pretrained=first)
+    np.testing.assert_array_equal(model.transform(table), first.transform(table))
+    with pytest.raises(ValueError, match="scale='auto', not 'minmax'"):
+        DEC(3, scale="minmax", **STILL).fit(table, pretrained=first)
+
+
 def test_the_map_of_spectralnet_reads_its_code(table, autoencoder):
     model = quick("spectralnet", affinity="code").fit(table, pretrained=autoencoder)
     assert set(model.history_["phase"]) == {"spectral"}

@@ -22,6 +22,7 @@ from skdeepcluster.losses import (
     range_penalty,
     virtual_adversarial,
 )
+from skdeepcluster.multihead import MultiHeadMixin
 from skdeepcluster.networks import (
     ClusterHeads,
     FrozenEncoder,
@@ -38,7 +39,7 @@ _UNTRAINED = (
 
 
 @documented
-class AugmentedGANClustering(DeepClusterer):
+class AugmentedGANClustering(MultiHeadMixin, DeepClusterer):
     r"""Frozen features, clustered by information maximisation with several heads.
 
     Features :math:`m` come from the discriminator of a GAN that sees edges beside the
@@ -398,10 +399,7 @@ class AugmentedGANClustering(DeepClusterer):
         budget = self._auto_budget(n, most, most, least=500)
         plan = self._schedule(net, self.max_epochs, budget)
         step = functools.partial(self._heads_step, weight=1 / plan["steps_per_epoch"])
-        try:
-            net.run(step, **plan, phase="heads")
-        finally:
-            net.heads_.choose()
+        net.run(step, **plan, phase="heads")
 
     def _gan_step(self, net):
         """One iteration of Algorithm 1's first loop: discriminator, then generator."""
@@ -505,16 +503,6 @@ class AugmentedGANClustering(DeepClusterer):
             return F.dropout(_repeat(m, r), self.dropout)
         x = _repeat(self._cropped(x), r)
         return self._model["discriminator"].features(x, self.dropout)
-
-    def _own_criterion(self, X):
-        """How good a fit is among fits of the same data; higher is better.
-
-        It is minus the loss of the head that was chosen, which chooses among heads too;
-        minus infinity where no head has been trained, or the training failed.
-        """
-        if math.isinf(self._late_mean("loss", "heads")):
-            return -math.inf
-        return -float(self._model["heads"].losses.min())
 
     # -- inference --------------------------------------------------------------------
 

@@ -27,9 +27,11 @@ from skdeepcluster.networks import (
     CustomEncoder,
     DeepConvEncoder,
     MLPEncoder,
+    add_to_statistics,
     ghost_batches,
     mlp,
     normal_,
+    still_statistics,
 )
 
 _LAYERS = ("hidden_layer_sizes", "generator_layer_sizes", "critic_layer_sizes")
@@ -63,7 +65,7 @@ class ClusterGAN(GenerativeMixin, DeepClusterer):
         Own body of the encoder :math:`E`: a module (copied, never trained in place)
         that maps a batch of shape (n, n_features) or (n, channels, height, width) to
         features (n, ...), or a factory called with the shape of one input. A linear
-        head is put on top. By default an MLP for tables, the paper's network for
+        head is put on top. By default an MLP for tables, the paper's convolutions for
         images.
     hidden_layer_sizes : tuple of int, default=(256, 256)
         Hidden layers of :math:`E`, for tables.
@@ -91,7 +93,9 @@ class ClusterGAN(GenerativeMixin, DeepClusterer):
     assign : {"kmeans", "argmax"}, default="kmeans"
         Clusters of samples: the nearest of the centres that k-means finds, once, in
         :math:`E(x)` of the training data (its categorical part as probabilities; where
-        `beta_n` is 0, that part alone), or the greatest entry of :math:`\hat z_c`.
+        `beta_n` is 0, that part alone), or the greatest entry of :math:`\hat z_c`. With
+        "kmeans", samples of a cluster have the category that is the greatest of its
+        centre, which two clusters may share.
     batch_size : int, default=64
         Rows of a minibatch; incomplete ones are dropped.
     learning_rate : float or "auto", default="auto"
@@ -99,9 +103,10 @@ class ClusterGAN(GenerativeMixin, DeepClusterer):
         images, as published, 1e-3 for tables, which brings the critic's distance down
         further in the thousands of iterations that a processor can make.
     max_epochs : int or "auto", default="auto"
-        Passes over the data, each batch used for one update (at least one iteration,
-        which takes ``n_critic + 1`` batches). "auto": a budget of iterations, 4 per
-        row, at least 150 and at most 10,000 for tables, 20,000 for images.
+        Passes over the data, of which an iteration takes ``n_critic + 1`` batches (at
+        least one iteration): one for each update of the critic, and one that only batch
+        norm in :math:`E` sees. "auto": a budget of iterations, 4 per row, at least 150
+        and at most 10,000 for tables, 20,000 for images.
     tol : float, default=0.001
         Stop when at most this share of 1,000 followed samples changed their category
         :math:`\hat z_c` within `n_iter_no_change` epochs, and 500 iterations; 0 never
@@ -127,7 +132,14 @@ class ClusterGAN(GenerativeMixin, DeepClusterer):
     output is linear. (3) All training data give the centres of k-means.
     (4) Networks for colour images, which the paper does not give, extend those for
     grey ones; all images are scaled to [-1, 1], with a tanh at the end of :math:`G`
-    (the paper: [0, 1] and a sigmoid).
+    (the paper: [0, 1] and a sigmoid). (5) Convolutions for grey images are not padded,
+    so :math:`D` and :math:`E` have half of the release's 6.6 million weights.
+    (6) Batch norm, which the paper has for Pendigits, also in :math:`D`, is off by
+    default, and never in :math:`D`; where :math:`E` has it, the data make its averages,
+    as codes of data are read (the release's uses each batch's own statistics).
+    (7) The points of the gradient penalty lie at a place of their own between each pair
+    of samples; the release draws one for a batch. (8) Fashion-MNIST has 40 dimensions
+    of noise there.
 
     The published figures are the best of five runs, and called accuracy, are purity:
     .95 for MNIST, where the ten runs of the authors' release have .910 (standard
@@ -326,7 +338,12 @@ class ClusterGAN(GenerativeMixin, DeepClusterer):
 
     def _losses(self, net, x, h, z_n, x_fake):
         """Losses of generator and encoder beside the critic's, with their weights."""
-        return self._cycle(net.encoder_, h, z_n, x_fake, self.beta_c, self.beta_n)
+        E = net.encoder_
+        # It is to read data, so its averages are of those, not of generated samples.
+        with still_statistics(E):
+            losses = self._cycle(E, h, z_n, x_fake, self.beta_c, self.beta_n)
+        add_to_statistics(E, x)
+        return losses
 
     def _cycle(self, E, h, z_n, x_fake, beta_c, beta_n):
         """How well the encoder finds category and noise of generated samples."""

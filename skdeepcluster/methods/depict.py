@@ -258,8 +258,8 @@ class DEPICT(TargetClusterer):
     def _step(self, net, target):
         """One update towards the target (eqs. 3 and 9)."""
         reconstruction, z = self._reconstruct(net, net.draw())
-        p = net.centers_(z)
-        cross_entropy = entropy_bound(p, net.batches.of_batch(target))
+        logits, target = net.centers_(z), net.batches.of_batch(target)
+        cross_entropy = entropy_bound(logits, target)
         return {
             "loss": net.descend("clustering", cross_entropy + reconstruction),
             "reconstruction": reconstruction.detach(),

@@ -85,9 +85,10 @@ class GMVAE(LikelihoodMixin, GenerativeMixin, DeepClusterer):
     **Differs from the paper.** (1) This is the simpler variant of [2]_: clusters have a
     network of their own, :math:`q(y|x)`, and no further code :math:`w`; there are no
     "free bits". (2) Variances are exponentials in :math:`q(z|x,y)`, softplus in
-    :math:`p(z|y)`. (3) Tables have narrower layers and a Gaussian likelihood. (4) The
-    default budget is a fraction of its 100 passes over MNIST, and training may end
-    early, see `tol`.
+    :math:`p(z|y)`; [2]_ has softplus in both. (3) Tables have narrower layers; they and
+    colour images have a Gaussian likelihood. (4) The default budget is a fraction of
+    the 100 passes over MNIST in [2]_, and training may end early, see `tol`, then at a
+    temperature above its last.
 
     Nothing in the bound asks for clusters: where the code alone describes the data, few
     clusters or mixed ones cost little, and runs differ much (three far blobs of 90 rows
@@ -176,10 +177,11 @@ class GMVAE(LikelihoodMixin, GenerativeMixin, DeepClusterer):
             "n_latent": int(self._auto("n_latent", n_latent)),
             "hidden": [int(n) for n in self._auto("hidden_layer_sizes", hidden)],
             "encoder": self.encoder,
+            "logits": self._is_bernoulli(input_shape),
         }
 
     @staticmethod
-    def _networks(input_shape, n_clusters, n_latent, hidden, encoder):
+    def _networks(input_shape, n_clusters, n_latent, hidden, encoder, logits):
         E: nn.Module
         if encoder is None:
             E = FlatEncoder(input_shape, hidden, n_clusters)

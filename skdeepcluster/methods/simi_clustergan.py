@@ -140,8 +140,8 @@ class SIMIClusterGAN(ClusterGAN):
     max_epochs : int or "auto", default="auto"
         Passes over the data in phase 2, each batch used for one update (at least one
         iteration, which takes ``n_critic + 1`` batches). "auto": a budget of
-        iterations, 4 per row, at least 150 and at most 2,000 for tables, 20,000 for
-        images.
+        iterations, 4 per row, at least 150 and at most 2,000 for tables (without a
+        learned prior 10,000, as for ClusterGAN), 20,000 for images.
     tol : float, default=0.001
         Stop when at most this share of 1,000 followed samples changed their cluster
         within `n_iter_no_change` epochs of phase 2; 0 never stops.

@@ -28,7 +28,11 @@ from skdeepcluster.networks.linkage import path_linkage
 from skdeepcluster.networks.mlp import MLPEncoder, mlp
 from skdeepcluster.networks.orthogonal import Orthogonalisation
 from skdeepcluster.networks.scaling import CodeScaling, Scaling
-from skdeepcluster.networks.statistics import ghost_batches, still_statistics
+from skdeepcluster.networks.statistics import (
+    add_to_statistics,
+    ghost_batches,
+    still_statistics,
+)
 from skdeepcluster.networks.strided import StridedEncoder, StridedGenerator
 from skdeepcluster.networks.trunk import Trunk
 from skdeepcluster.networks.variational import (
@@ -70,6 +74,7 @@ __all__ = [
     "StridedGenerator",
     "StudentCenters",
     "Trunk",
+    "add_to_statistics",
     "autoencoder",
     "damaged",
     "dcgan",

@@ -178,12 +178,13 @@ class MixturePrior(Placed):
         k, codes = len(self.means), codes.astype(np.float64)
         if self.init == "kmeans":
             labels = _kmeans(k, codes).labels_
+            counts = np.bincount(labels, minlength=k)
             parts = _members(k, codes, labels)
-            self.set(
-                np.maximum(np.bincount(labels, minlength=k), 1) / len(codes),
-                np.stack([part.mean(0) for part in parts]),
-                np.stack([part.var(0) + 1e-6 for part in parts]),
-            )
+            variances = np.stack([part.var(0) + 1e-6 for part in parts])
+            # Those that have no codes: neither likely, nor wide, which would win all.
+            variances[counts == 0] = variances[counts > 0].mean(0)
+            means = np.stack([part.mean(0) for part in parts])
+            self.set(np.maximum(counts, 1e-9) / len(codes), means, variances)
             return
         mixture = GaussianMixture(k, covariance_type="diag", n_init=5, random_state=0)
         _fitted(mixture, codes)

@@ -82,8 +82,8 @@ def _joined(edges: csr_array, labels: np.ndarray, n_clusters: int) -> np.ndarray
     labels, incoming = labels.copy(), csr_array(edges.T)
     n_named = labels.max() + 1
     members = {c: np.flatnonzero(labels == c) for c in range(n_named)}
-    # By cluster, and in it by others, the sum over their rows of paths there and back.
-    # Where one has the other that has it too, with a sum that may be 0.
+    # paths[a][b]: the sum over the rows of b of paths to a and back. There are both
+    # directions or neither; a sum may be 0.
     paths: dict[int, dict[int, float]] = {c: {} for c in members}
 
     def follow(a):

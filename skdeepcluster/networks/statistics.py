@@ -55,14 +55,21 @@ def _norms(network: nn.Module) -> list:
 def still_statistics(network: nn.Module) -> Iterator[None]:
     """Let batch norm use a batch's statistics without adding them to its averages."""
     layers = _norms(network)
-    momenta = [layer.momentum for layer in layers]
+    before = [(layer.momentum, layer.num_batches_tracked) for layer in layers]
     for layer in layers:
-        layer.momentum = 0.0
+        layer.momentum, layer.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
+        for layer, (momentum, n_batches) in zip(layers, before, strict=True):
+            layer.momentum, layer.num_batches_tracked = momentum, n_batches
+
+
+@torch.no_grad()
+def add_to_statistics(network: nn.Module, x: torch.Tensor) -> None:
+    """Add a batch to the averages of batch norm, where there is any."""
+    if _norms(network):
+        network(x)
 
 
 @contextmanager
