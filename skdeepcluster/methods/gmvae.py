@@ -91,8 +91,9 @@ class GMVAE(LikelihoodMixin, GenerativeMixin, DeepClusterer):
     temperature above its last.
 
     Nothing in the bound asks for clusters: where the code alone describes the data, few
-    clusters or mixed ones cost little, and runs differ much (three far blobs of 90 rows
-    are told apart with an adjusted Rand index of .4 to .7). Use `n_init`.
+    clusters or mixed ones cost little, and runs differ much (three far blobs, 90 rows
+    in all, are told apart with an adjusted Rand index of .44, .62, .97, 1, 1 and 1 by
+    six seeds). Use `n_init`.
 
     References
     ----------
