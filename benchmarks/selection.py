@@ -54,15 +54,12 @@ N_INIT = 5
 
 def settings(method: str, n_samples: int) -> Iterator[tuple[str, dict]]:
     """Settings of a method, each with a name."""
-    grid = GRIDS[method]
-    fixed = {}
-    if method in _STEPS:
-        batch = 128
-        per_epoch = max(1, n_samples // batch)
-        fixed = {k: -(-steps // per_epoch) for k, steps in _STEPS[method].items()}
-        fixed["batch_size"] = min(batch, n_samples)
-        if method == "idec":
-            fixed["hidden_layer_sizes"] = (256, 256)
+    grid, batch = GRIDS[method], 128
+    per_epoch = max(1, n_samples // batch)
+    fixed = {k: -(-steps // per_epoch) for k, steps in _STEPS[method].items()}
+    fixed["batch_size"] = min(batch, n_samples)
+    if method == "idec":
+        fixed["hidden_layer_sizes"] = (256, 256)
     for values in itertools.product(*grid.values()):
         own = dict(zip(grid, values, strict=True))
         yield json.dumps(own), fixed | own
@@ -136,8 +133,13 @@ def keep(folder: Path, study: str, seeds: int) -> None:
             claim.touch(exist_ok=False)  # another process may work beside this one
         except FileExistsError:
             continue
-        row, arrays = fit(study, data, method, setting, params, seed)
-        np.savez_compressed(path, row=json.dumps(row), **arrays)
+        try:
+            row, arrays = fit(study, data, method, setting, params, seed)
+            np.savez_compressed(path, row=json.dumps(row), **arrays)
+        except BaseException:  # to be made by the next that asks for it
+            path.unlink(missing_ok=True)
+            claim.unlink()
+            raise
         print(
             f"{name}: ACC {row['acc']:.3f}, {row['seconds']:.0f} s",
             flush=True,

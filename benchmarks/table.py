@@ -27,13 +27,13 @@ def table(rows: list[dict]) -> str:
         setting = row.get("setting", given)
         if row["minutes"]:
             setting = ", ".join(filter(None, [setting, f"{row['minutes']:g} min"]))
-        groups[row["data"], row["method"], setting].append(row)
+        groups[row["data"], row["method"], setting, row.get("table", "")].append(row)
     out = [
         "| data | method | setting | seeds | ACC | NMI | ARI | silhouette | score "
         "| steps | seconds | peak MB |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for (data, method, setting), group in sorted(groups.items()):
+    for (data, method, setting, _), group in sorted(groups.items()):
         cells = [data, method, setting, str(len(group))]
         cells += [_spread([row.get(name) for row in group]) for name in _COLUMNS]
         cells += [

@@ -105,6 +105,8 @@ def _check_out(args) -> None:
         raise ValueError(f"{out.parent}: no such folder to write to.")
     if out.is_dir() or out.suffix == ".png":
         raise ValueError(f"{out}: name a file for the labels, such as labels.csv.")
+    if args.file is not None and out.parent.resolve() == Path(args.file).resolve():
+        raise ValueError(f"{out}: would lie among the images; name another --out.")
     for given in (args.file, args.labels):
         if given is not None and Path(given).resolve() == out.resolve():
             raise ValueError(f"{out}: would overwrite an input; name another --out.")

@@ -1,3 +1,4 @@
+import functools
 import io
 import json
 import re
@@ -75,6 +76,33 @@ def test_table_gives_median_and_spread():
     )
     rows = [row | {"acc": acc} for acc in (0.2, 0.9, 0.3)]
     assert "| d | m |  | 3 | 0.300 (0.200-0.900) |" in table(rows)
+
+
+def test_settings_of_different_tables_are_apart():
+    row = {"method": "m", "data": "d", "params": {}, "minutes": None, "steps": 3}
+    row |= dict.fromkeys(
+        ("acc", "nmi", "ari", "silhouette", "score", "seconds", "peak_mb"), 1.0
+    )
+    rows = [row | {"table": name, "setting": "s"} for name in ("long", "short")]
+    assert table(rows).count("| d | m | s | 1 |") == 2
+
+
+def test_a_fit_that_was_interrupted_is_made_by_the_next(tmp_path, monkeypatch):
+    made = [("d", "m", "s", {}, seed) for seed in range(3)]
+    monkeypatch.setattr(selection, "fits_to_make", lambda study, seeds: made)
+    row = {"acc": 0.5, "seconds": 1.0}
+
+    def fit(study, data, method, setting, params, seed, broken=(1,)):
+        if seed in broken:
+            raise KeyboardInterrupt
+        return row, {"labels": np.zeros(2)}
+
+    monkeypatch.setattr(selection, "fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        selection.keep(tmp_path, "settings", 3)
+    monkeypatch.setattr(selection, "fit", functools.partial(fit, broken=()))
+    selection.keep(tmp_path, "settings", 3)
+    assert len(list(tmp_path.glob("*.npz"))) == 3
 
 
 def test_the_results_that_are_kept_are_tabulated():

@@ -160,6 +160,24 @@ def missing_label(folder):
     return [folder / "x.npz", "--labels", "y"], "some are missing"
 
 
+def missing_text_label(folder):
+    frame = pd.DataFrame({"x": range(3), "town": ["Bonn", None, "Ulm"]})
+    frame.to_csv(folder / "t.csv", index=False)
+    return [folder / "t.csv", "--labels", "town"], "labels 'town': some are missing"
+
+
+def dates(folder):
+    pytest.importorskip("pyarrow")
+    days = pd.date_range("2020-01-01", periods=3)
+    pd.DataFrame({"x": range(3), "day": days}).to_parquet(folder / "d.parquet")
+    return [folder / "d.parquet"], "column 'day' holds datetime64"
+
+
+def among_the_images(folder):
+    Image.new("L", (5, 5)).save(folder / "a.png")
+    return [folder, "--out", folder / "labels.csv"], "would lie among the images"
+
+
 def too_few_rows(folder):
     np.save(folder / "x.npy", np.eye(4))
     return [folder / "x.npy"], "n_samples=4 should be >= n_clusters=10"
@@ -187,6 +205,9 @@ def too_few_rows(folder):
         no_archive,
         overwriting,
         missing_label,
+        missing_text_label,
+        dates,
+        among_the_images,
         too_few_rows,
     ],
 )

@@ -3,12 +3,18 @@
 import numpy as np
 import pytest
 from sklearn.cluster import DBSCAN, KMeans
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_wine, make_blobs
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import silhouette_samples
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    StandardScaler,
+)
 
 from skdeepcluster import IDEC
 from skdeepcluster.metrics.spaces import reference_of
@@ -156,6 +162,11 @@ def test_confusion_has_matched_clusters_on_its_diagonal():
     assert display.matrix.trace() == 4 and display.matrix.sum() == 6
     texts = [text.get_text() for text in display.ax_.texts]
     assert texts == [str(n) for n in display.matrix.ravel()]
+    wide = ClusterConfusionDisplay.from_predictions(
+        np.arange(80) % 3, np.arange(80) % 40
+    )
+    width, height = wide.figure_.get_size_inches()
+    assert width > 12 and height < 4
 
 
 @pytest.mark.parametrize("data", ["table", "images"])
@@ -298,6 +309,34 @@ def test_members_of_rows_that_lack_clusters():
     assert [len(rows) for rows in display.typical][0] == 0
     assert len(display.axes_) == 2 * model.n_clusters_
     assert plot_clusters(model, few).axes
+
+
+def test_members_of_images_that_lack_a_cluster(images):
+    model = quick("ae_kmeans", max_epochs=30).fit(images)
+    few = images[model.labels_ != 0][:5]
+    display = MembersDisplay.from_estimator(model, few)
+    assert not display.axes_[0].images and len(display.typical[0]) == 0
+    assert plot_clusters(model, few).axes
+
+
+def test_members_of_strings_have_the_names_of_what_is_drawn():
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame({"age": range(30), "income": range(100, 130), "city": ["a"] * 30})
+    X.loc[::2, "city"] = "b"
+    city = ColumnTransformer(
+        [("city", OrdinalEncoder(), ["city"])], remainder="passthrough"
+    )
+    model = make_pipeline(city, quick("dccs")).fit(X)
+    display = MembersDisplay.from_estimator(model, X)
+    assert display.columns == ["city__city", "remainder__age", "remainder__income"]
+    by_function = FunctionTransformer(lambda X: X[["income", "age"]].to_numpy())
+    model = make_pipeline(by_function, quick("dccs")).fit(X)
+    assert MembersDisplay.from_estimator(model, X).columns is None
+    proba = model.predict_proba(X)
+    named = MembersDisplay.from_predictions(
+        X[["age"]].to_numpy(), proba, columns=["years"]
+    )
+    assert named.columns == ["years"]
 
 
 def test_colours_are_those_of_clusters(blobs):

@@ -2,10 +2,12 @@ import itertools
 
 import numpy as np
 import pytest
+from sklearn.metrics import davies_bouldin_score, silhouette_score
 
 from skdeepcluster.metrics import (
     cluster_information,
     clustering_accuracy,
+    internal_scores,
     uniformity_index,
 )
 
@@ -82,3 +84,17 @@ def test_uniformity_of_a_single_class_is_zero():
     for wrong in ([], [[0, 1]]):
         with pytest.raises(ValueError):
             uniformity_index(wrong)
+
+
+def test_internal_scores_where_the_sample_has_one_cluster():
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(size=(2_497, 2)), rng.normal(20, 1, (3, 2))]
+    labels = np.repeat([0, 1], [2_497, 3])
+    rows = np.random.default_rng(0).permutation(2_500)[:500]
+    assert len(np.unique(labels[rows])) == 1
+    scores = internal_scores(X, labels, sample_size=500)
+    assert np.isnan(scores["silhouette"])
+    assert scores["Davies-Bouldin"] == davies_bouldin_score(X, labels)
+    both = internal_scores(X, labels, sample_size=2_500)
+    assert both["silhouette"] == pytest.approx(silhouette_score(X, labels))
+    assert np.isnan([*internal_scores(X, np.zeros(2_500)).values()]).all()

@@ -29,8 +29,8 @@ def test_each_epoch_is_scored_without_labels(every, epochs, blobs):
 
 
 def test_own_scorers_and_bad_arguments(blobs):
-    monitor = UnsupervisedMonitor({"rows": lambda estimator, X, y=None: len(X)})
-    quick("imsat").set_callbacks(monitor).fit(blobs)
+    monitor = UnsupervisedMonitor({"rows": lambda estimator, X: len(X)})
+    quick("imsat").set_callbacks(monitor).fit(blobs, np.arange(90) % 2)
     assert {row["rows"] for row in monitor.get_logs().data} == {90}
     with pytest.raises(ValueError, match="every must be a positive integer"):
         UnsupervisedMonitor(every=0)

@@ -43,6 +43,18 @@ def test_constant_and_perfect_columns():
     assert table.loc[("a", "x0"), "effect"] == 0 == table.loc[("a", "x2"), "effect"]
 
 
+def test_values_whose_means_are_rounded():
+    rng = np.random.default_rng(0)
+    labels = np.arange(100) < 37
+    noise = rng.normal(size=100)
+    X = np.column_stack(
+        [np.full(100, 0.1), noise, np.full(100, 1e6 + 0.3), np.where(labels, 0.1, 0.3)]
+    )
+    effect = explain_clusters(X, labels, n_features=None)["effect"][True]
+    assert effect["x0"] == effect["x2"] == 0 and effect["x3"] == -np.inf
+    assert 0 < abs(effect["x1"]) < 1
+
+
 @pytest.mark.parametrize(
     "labels, n_features, message",
     [

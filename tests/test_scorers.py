@@ -38,7 +38,7 @@ from skdeepcluster.metrics import (
 from skdeepcluster.metrics.adaptive import _groups, _pagerank, _significant, _weights
 from skdeepcluster.metrics.scorers import _modularity, _prediction_strength
 from skdeepcluster.metrics.spaces import neighbour_graph, spectral_space
-from skdeepcluster.model_selection import FullData
+from skdeepcluster.model_selection import FullData, UnsupervisedMonitor
 from tests.conftest import QUICK, quick
 
 INDICES = ["silhouette", "calinski_harabasz", "davies_bouldin"]
@@ -426,6 +426,17 @@ def test_copies_leave_checkpoints_alone(blobs, tmp_path):
     before = (tmp_path / "fit.ckpt").read_bytes()
     assert -0.5 <= StabilityScorer(n_repeats=1)(model, blobs) <= 1
     assert (tmp_path / "fit.ckpt").read_bytes() == before
+
+
+def test_copies_leave_callbacks_of_scikit_learn_alone(blobs):
+    pytest.importorskip("sklearn.callback")
+    monitor = UnsupervisedMonitor(["information"])
+    model = DCCS(3, **QUICK).set_callbacks(monitor)
+    for fitted in (model.fit(blobs), make_pipeline(model).fit(blobs)):
+        runs = len(monitor.get_logs(select="all"))
+        assert -0.5 <= StabilityScorer(n_repeats=1)(fitted, blobs) <= 1
+        assert len(monitor.get_logs(select="all")) == runs > 0
+    assert model._skl_callbacks == [monitor]
 
 
 def test_information_and_mistakes(blobs):

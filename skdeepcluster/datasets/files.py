@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch, column_or_1d
 
+_MISSING = "labels {!r}: some are missing."
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff"}
 
 
@@ -62,7 +63,7 @@ def load_file(path, labels=None) -> Bunch:
         if len(data.y) != len(data.X):
             raise ValueError(f"{len(data.y)} labels for {len(data.X)} rows.")
         if data.y.dtype.kind == "f" and not np.isfinite(data.y).all():
-            raise ValueError(f"labels {labels!r}: some are missing.")
+            raise ValueError(_MISSING.format(labels))
     return data
 
 
@@ -86,15 +87,19 @@ def _table(path: Path, labels) -> Bunch:
             X.columns = X.columns.astype(str)
     except ValueError as error:  # pandas' parsers raise its subclasses
         raise ValueError(f"{path}: {error}") from error
-    y = X.pop(labels).to_numpy() if labels in X.columns else None
+    y = X.pop(labels) if labels in X.columns else None
+    if y is not None and y.isna().any():
+        raise ValueError(_MISSING.format(labels))
+    y = None if y is None else y.to_numpy()
     for name, kind in X.dtypes.items():
         if not (
             pandas.api.types.is_numeric_dtype(kind)
             or pandas.api.types.is_bool_dtype(kind)
         ):
+            held = kind if pandas.api.types.is_datetime64_any_dtype(kind) else "text"
             raise ValueError(
-                f"{path}: column {name!r} holds text, not numbers. Encode it or leave "
-                "it out; if it holds the known labels, name it with --labels."
+                f"{path}: column {name!r} holds {held}, not numbers. Encode it or "
+                "leave it out; if it holds the known labels, name it with --labels."
             )
     return Bunch(X=X, y=y, names=None)
 

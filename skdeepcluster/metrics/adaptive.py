@@ -169,11 +169,12 @@ _MOST_JUDGED = 16
 def _judged_spaces(X: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     """Spaces of X that count, and their weights."""
     key = hashlib.sha256(X.tobytes() + repr((X.shape, X.dtype)).encode()).hexdigest()
-    if key not in _judged:
+    judged = _judged.get(key)
+    if judged is None:
         while len(_judged) >= _MOST_JUDGED:
             _judged.pop(next(iter(_judged)))
-        _judged[key] = _judge_spaces(X)
-    return _judged[key]
+        judged = _judged[key] = _judge_spaces(X)
+    return judged
 
 
 def _judge_spaces(X: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:

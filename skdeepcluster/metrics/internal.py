@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Callable
 
 import numpy as np
 from scipy.special import entr
@@ -98,11 +98,16 @@ def internal_scores(X, labels, sample_size: int = 2_000) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        nan where a score is not defined: for one cluster, or as many as rows.
+        nan where a score is not defined: for one cluster, or as many as rows (of the
+        silhouette, among those that it is computed on).
     """
-    scores = {"silhouette": float("nan"), "Davies-Bouldin": float("nan")}
     shown = np.random.default_rng(0).permutation(len(X))[:sample_size]
-    with contextlib.suppress(ValueError):
-        scores["silhouette"] = float(silhouette_score(X[shown], labels[shown]))
-        scores["Davies-Bouldin"] = float(davies_bouldin_score(X, labels))
-    return scores
+    return {
+        "silhouette": _where_defined(silhouette_score, X[shown], labels[shown]),
+        "Davies-Bouldin": _where_defined(davies_bouldin_score, X, labels),
+    }
+
+
+def _where_defined(score: Callable, X, labels) -> float:
+    defined = 1 < len(np.unique(labels)) < len(labels)
+    return float(score(X, labels)) if defined else float("nan")

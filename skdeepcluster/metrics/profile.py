@@ -92,6 +92,9 @@ def _cohens_d(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, list[np.ndarray
     )
     spread = np.sqrt(squares / max(1, len(a) + len(b) - 2))
     difference = means[0] - means[1]
+    # Means of one value differ in the last digit, as sums of other numbers of rows do.
+    rounding = 1e-12 * np.abs(means).max(0)
+    spread[spread <= rounding] = 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        effect = np.where(difference == 0, 0.0, difference / spread)
+        effect = np.where(np.abs(difference) <= rounding, 0.0, difference / spread)
     return effect, means

@@ -409,8 +409,12 @@ def _refitted(estimator, X, rng):
         for name in sorted(other.get_params())
         if name == "random_state" or name.endswith("__random_state")
     }
-    # No user's callbacks: a checkpoint would be that of another fit.
+    # No user's callbacks: a checkpoint would be that of another fit. Those that
+    # scikit-learn sets on an estimator, or on one within it, are cloned with it.
     none = {name: None for name in other.get_params() if name.endswith("callbacks")}
+    for part in (other, *other.get_params().values()):
+        if hasattr(part, "_skl_callbacks"):
+            part.set_callbacks()
     try:
         return other.set_params(**seeds, **none).fit(X)
     except ValueError as error:

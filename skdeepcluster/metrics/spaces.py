@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 
 import numpy as np
@@ -18,12 +19,21 @@ from skdeepcluster.networks.scaling import Scaling
 
 def numbers_of(estimator, X) -> np.ndarray:
     """X as finite numbers; where it is none, what a pipeline makes of it."""
+    return named_numbers_of(estimator, X)[0]
+
+
+def named_numbers_of(estimator, X) -> tuple[np.ndarray, list | None]:
+    """X as `numbers_of` gives it, and the names of its columns, where it has any."""
     try:
-        return _array(X)
+        names = getattr(X, "columns", None)
+        return _array(X), None if names is None else list(names)
     except (TypeError, ValueError) as error:
         if not isinstance(estimator, Pipeline) or len(estimator) == 1:
             raise TypeError(f"X does not hold finite numbers: {error}") from error
-    return _array(estimator[:-1].transform(X))
+    names = None
+    with contextlib.suppress(AttributeError, ValueError):  # not all steps name any
+        names = list(estimator[:-1].get_feature_names_out())
+    return _array(estimator[:-1].transform(X)), names
 
 
 def _array(X) -> np.ndarray:

@@ -18,6 +18,16 @@ except ImportError:  # scikit-learn < 1.9 has no callbacks
             raise ImportError("UnsupervisedMonitor needs scikit-learn 1.9 or later.")
 
 
+class _WithoutLabels:
+    """A scorer ``scorer(estimator, X)``, called with y."""
+
+    def __init__(self, scorer: Callable):
+        self.scorer = scorer
+
+    def __call__(self, estimator, X, y=None):
+        return self.scorer(estimator, X)
+
+
 class UnsupervisedMonitor(ScoringMonitor):
     """Callback of scikit-learn that scores each epoch on the training data.
 
@@ -62,7 +72,8 @@ class UnsupervisedMonitor(ScoringMonitor):
         if not isinstance(every, Integral) or every < 1:
             raise ValueError(f"every must be a positive integer; got {every!r}.")
         self.every = every
-        super().__init__(scoring=scorers_of(scoring))
+        scorers = scorers_of(scoring).items()
+        super().__init__(scoring={name: _WithoutLabels(one) for name, one in scorers})
 
     def on_fit_task_end(
         self,
@@ -81,7 +92,7 @@ class UnsupervisedMonitor(ScoringMonitor):
             estimator,
             context,
             X=X,
-            # Without any y nothing would be recorded; the scorers do not look at it.
+            # Without any y nothing would be recorded; the scorers do not get it.
             y=() if y is None else y,
             fitted_estimator=fitted_estimator,
             metadata=metadata,

@@ -12,11 +12,11 @@ from skdeepcluster.model_selection import estimate_n_clusters
 COLOURS = "#0072B2 #E69F00 #009E73 #CC79A7 #56B4E9 #D55E00 #F0E442 #000000".split()
 
 # Quantities of a history that are no losses.
-_NO_LOSS = {"step", "epoch", "phase", "dur", "changed", "clusters"}
+_NO_LOSS = {"step", "epoch", "phase", "dur", "changed", "clusters", "fake_accuracy"}
 
 
 class TrainingCurvesDisplay:
-    """What a training has minimised, over its steps, phase by phase.
+    """What a training has followed, over its steps, phase by phase: its losses.
 
     Parameters
     ----------
@@ -69,8 +69,9 @@ class TrainingCurvesDisplay:
         ax : matplotlib axes or array of them, default=None
             One per phase; by default a new figure.
         names : list of str, default=None
-            Quantities to draw; by default all losses that a phase has. Those of other
-            sizes share an axis: each is drawn as it is.
+            Quantities to draw; by default all losses that a phase has, and what else
+            is in nats, such as a bound, which rises. Those of other sizes share an
+            axis: each is drawn as it is.
 
         Returns
         -------
@@ -217,15 +218,18 @@ class NumberOfClustersDisplay:
         return self
 
 
-def axes_of(ax, n: int, height: float = 3.2, vertical: bool = False) -> np.ndarray:
+def axes_of(
+    ax, n: int, height: float = 3.2, vertical: bool = False, width: float = 4
+) -> np.ndarray:
     """Return `n` axes: those given, or of a new figure, beside or below each other."""
     if ax is None:
         from matplotlib import pyplot
 
+        size: tuple[float, float]
         if vertical:
             size, shape = (6, max(height, 0.7 * n)), (n, 1)
         else:
-            size, shape = (4 * n, max(height, 3.2)), (1, n)
+            size, shape = (width * n, max(height, 3.2)), (1, n)
         figure = pyplot.figure(figsize=size, layout="constrained")
         return figure.subplots(*shape, squeeze=False).ravel()
     given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()

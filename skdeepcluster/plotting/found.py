@@ -262,7 +262,9 @@ class ClusterConfusionDisplay:
         -------
         self : ClusterConfusionDisplay
         """
-        (self.ax_,) = axes_of(ax, 1, (1 + 0.45 * len(self.clusters)))
+        n_classes, n_clusters = self.matrix.shape
+        width = max(4, 1 + 0.4 * n_clusters)
+        (self.ax_,) = axes_of(ax, 1, 1 + 0.45 * n_classes, width=width)
         self.figure_ = self.ax_.figure
         self.ax_.imshow(self.matrix, cmap="Blues", aspect="auto")
         half = self.matrix.max() / 2

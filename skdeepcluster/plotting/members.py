@@ -9,7 +9,7 @@ from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skdeepcluster.metrics.scorers import labels_of, last_step
-from skdeepcluster.metrics.spaces import numbers_of
+from skdeepcluster.metrics.spaces import named_numbers_of
 from skdeepcluster.plotting.displays import COLOURS, axes_of
 from skdeepcluster.plotting.rows import Ink, as_images, colour_of, name_columns
 
@@ -241,17 +241,25 @@ class MembersDisplay:
             image_shape = getattr(last_step(estimator), "_image_shape", None)
         proba = estimator.predict_proba(X)
         kwargs = {"n_members": n_members, "image_shape": image_shape, "ax": ax}
-        if hasattr(estimator, "steps"):
-            names = getattr(X, "columns", None)
-            shown = numbers_of(estimator, X)  # of strings, what the steps make of them
-            if names is not None and len(names) == np.shape(shown)[1]:
-                shown = type(X)(shown, columns=names)
-            X = shown
+        if hasattr(estimator, "steps"):  # of strings, what the steps make of them
+            X, kwargs["columns"] = named_numbers_of(estimator, X)
         return cls.from_predictions(X, proba, **kwargs)
 
     @classmethod
-    def from_predictions(cls, X, proba, *, n_members=6, image_shape=None, ax=None):
-        """Draw members by given probabilities, of shape (n_samples, n_clusters)."""
+    def from_predictions(
+        cls, X, proba, *, n_members=6, image_shape=None, columns=None, ax=None
+    ):
+        """Draw members by given probabilities, of shape (n_samples, n_clusters).
+
+        Parameters
+        ----------
+        X : array-like, shaped as in fit
+        proba : array-like of shape (n_samples, n_clusters)
+        n_members, image_shape, ax
+            As for `from_estimator`.
+        columns : list of str, default=None
+            Names of a table's columns; by default X's, where it has any.
+        """
         check_consistent_length(X, proba)
         proba = np.asarray(proba)
         if image_shape is None and np.ndim(X) > 2:
@@ -265,10 +273,10 @@ class MembersDisplay:
                 (order[::-1][:n_members], borderline),
             ):
                 kind.append(as_images(_safe_indexing(X, rows), image_shape))
-        names = getattr(X, "columns", None)
-        return cls(typical, borderline, None if names is None else list(names)).plot(
-            ax=ax
-        )
+        if columns is None:
+            columns = getattr(X, "columns", None)
+        columns = None if columns is None else list(columns)
+        return cls(typical, borderline, columns).plot(ax=ax)
 
     def plot(self, *, ax=None):
         """Draw two panels per cluster: images side by side, or profiles of columns.

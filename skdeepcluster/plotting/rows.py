@@ -33,7 +33,9 @@ class Ink(NamedTuple):
 
         Profiles are columns in standard deviations from their mean.
         """
-        if rows.ndim > 2:
+        if not len(rows):
+            pass
+        elif rows.ndim > 2:
             axes.imshow(self._strip(rows), cmap="gray", vmin=0, vmax=1)
         else:
             style: dict[str, Any] = {"color": COLOURS[cluster % len(COLOURS)]}
