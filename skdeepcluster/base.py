@@ -34,6 +34,7 @@ from skdeepcluster.engine import (
     Net,
     Settled,
     chunks,
+    inference,
     make_batches,
     on_own_stream,
     one_training_at_a_time,
@@ -368,14 +369,17 @@ class DeepClusterer(
             X, self._description, networks = self._accept(X)
             try:
                 net = self._make_net(X, networks, device, seed)
+            except BaseException:
+                self._forget()
+                raise
+            try:
                 self._report_to_sklearn(net, given, y)
                 self._train(net)
             except FitStopped as stop:
                 reason = str(stop)
             except KeyboardInterrupt:
-                if hasattr(self, "_model"):
-                    net.settle()
-                    self._finish(X, net)
+                net.settle()
+                self._finish(X, net)
                 raise
             except BaseException:
                 self._forget()  # half a model would pass for a fitted one
@@ -513,6 +517,14 @@ class DeepClusterer(
         digest = hashlib.sha256()
         for data in (X, *self._further_data()):
             digest.update(data[:: max(1, len(data) // _FOLLOWED)].tobytes())
+        for value in self._scale_state.values():  # which all rows have made
+            # Not to the last digits, which are the processor's.
+            digest.update((np.float32(value).view(np.int32) >> 8).tobytes())
+        encoder = self.get_params(deep=False).get("encoder")
+        if isinstance(encoder, nn.Module):
+            for weights in encoder.state_dict().values():
+                own = weights.detach().cpu().reshape(-1).view(torch.uint8)
+                digest.update(own.numpy().tobytes())
         digest.update(repr(about).encode())
         return digest.hexdigest()
 
@@ -669,7 +681,7 @@ class DeepClusterer(
         elif len(shape) > 2 or (self._image_shape and len(shape) == 2):
             self._check_same_images(shape)
         if len(shape) > 2:
-            X = np.asarray(X).reshape(shape[0], -1)
+            X = np.asarray(X).reshape(shape[0], math.prod(shape[1:]))
         if getattr(X, "dtype", None) == np.float16:
             X = np.asarray(X, dtype=np.float32)
         X = validate_data(
@@ -761,8 +773,9 @@ class DeepClusterer(
         for rows in chunks(X, self._chunk):
             n = len(rows)
             buffer[:n] = rows
-            with torch.inference_mode():
-                x = scaling(scaling.centre(buffer).to(scaling.factor.device))
+            device = scaling.factor.device
+            with inference(device):
+                x = scaling(scaling.centre(buffer).to(device))
                 embedding, logits = self._encode(x)
             yield embedding[:n].cpu().numpy(), logits[:n].cpu().numpy()
 
@@ -924,7 +937,8 @@ class DeepClusterer(
         """State without tensors: weights as numpy arrays, callbacks as before a fit."""
         state = dict(super().__getstate__())
         if state.get("callbacks"):
-            state["callbacks"] = [_before_fit(cb) for cb in state["callbacks"]]
+            callbacks = state["callbacks"]
+            state["callbacks"] = type(callbacks)(_before_fit(cb) for cb in callbacks)
         model = state.pop("_model", None)
         if model is not None:
             state["_weights"] = {
@@ -982,6 +996,8 @@ def _before_fit(callback):
     """Copy of a skorch callback without what a training has left in it."""
     if isinstance(callback, tuple):
         return callback[0], _before_fit(callback[1])
+    if isinstance(callback, type):  # of which each training makes its own
+        return callback
     plain = copy.copy(callback)
     for name in [name for name in vars(plain) if name.endswith("_")]:
         delattr(plain, name)

@@ -20,10 +20,10 @@ _PARTS = {
         have more, have no vote. Needs ``n_init > 1``.
     n_jobs : int, default=None
         Processes that they are spread over, each with a share of the threads; None is
-        one, unless joblib's context says otherwise. Callbacks then are copies; those of
-        scikit-learn (`set_callbacks`) see several fits as one task, without epochs. On
-        a GPU, fits that are trained at once, side by side in one process, up to eight
-        (which None is), each with a copy of the data.
+        one, unless joblib's context says otherwise. On a GPU, fits that are trained at
+        once, side by side in one process, up to eight (which None is), each with a copy
+        of the data. Callbacks are copies in either case; those of scikit-learn
+        (`set_callbacks`) see several fits as one task, without epochs.
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of images given as rows.
     scale : {"auto", "standard", "common", "minmax"} or None, default="auto"

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted, check_random_state
 
-from skdeepcluster.engine import Draws
+from skdeepcluster.engine import Draws, inference
 
 
 def prior_edges(prior: Any, n_clusters: int, device: torch.device) -> torch.Tensor:
@@ -187,7 +187,7 @@ class GenerativeMixin:
         scaling: Any = self._model["scaling"]
         pairs = zip(category.split(self._chunk), noise.split(self._chunk), strict=True)
         for part, its_noise in pairs:
-            with torch.inference_mode():
+            with inference(noise.device):
                 x = self._generate(self._all_clusters(part), its_noise)
             yield scaling.inverse(x)
 

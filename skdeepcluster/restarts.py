@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
 import math
 from collections.abc import Iterable, Iterator
@@ -44,19 +46,23 @@ def fit_several(estimator: DeepClusterer, X, y) -> str:
     seeds = check_random_state(first).randint(2**31 - 1, size=estimator.n_init)
     with one_training_at_a_time(), seeded(first, device):
         estimator._accept(X)
-    copies = [copy_for_fit(estimator, i, int(seed)) for i, seed in enumerate(seeds)]
+    at_once = device.type in SIDE_BY_SIDE and not in_training()
+    copies = [
+        copy_for_fit(estimator, i, int(seed), at_once) for i, seed in enumerate(seeds)
+    ]
     if hasattr(estimator, "_init_callback_context"):
         # One task: epochs of several fits would not make one curve.
         context = estimator._init_callback_context()
         context.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
-    fits: Iterable
-    if device.type in SIDE_BY_SIDE and not in_training():
+    fits: Any
+    if at_once:
         n_jobs = estimator.n_jobs
         n = _AT_ONCE if n_jobs is None else effective_n_jobs(n_jobs)
         calls = (functools.partial(_fit_and_score, one, X) for one in copies)
         fits = side_by_side(calls, min(n, _AT_ONCE))
-    elif effective_n_jobs(estimator.n_jobs) == 1:
-        # Each is let go once it is worse than another.
+    elif effective_n_jobs(estimator.n_jobs) == 1 or in_training():
+        # Each is let go once it is worse than another. Amid a training, whose turn
+        # this is, others in threads would wait for it for ever.
         fits = (_fit_and_score(copies.pop(0), X) for _ in seeds)
     else:
         # One by one, as they come: an interrupt leaves those that were finished.
@@ -64,7 +70,9 @@ def fit_several(estimator: DeepClusterer, X, y) -> str:
         fits = parallel(delayed(_fit_and_score)(one, X) for one in copies)
     finished: list[tuple[DeepClusterer, str]] = []
     try:
-        reason = _best_of(estimator, fits, finished)
+        # Closed at once where it is left early: no further fit begins.
+        with contextlib.closing(fits):
+            reason = _best_of(estimator, fits, finished)
         return _agree(estimator, finished, X) if estimator.consensus else reason
     except KeyboardInterrupt:
         if len(finished) > 1:
@@ -96,14 +104,17 @@ def _best_of(estimator, fits: Iterable, finished: list) -> str:
     return reason
 
 
-def copy_for_fit(estimator: DeepClusterer, i: int, seed: int) -> DeepClusterer:
+def copy_for_fit(
+    estimator: DeepClusterer, i: int, seed: int, at_once: bool
+) -> DeepClusterer:
     """Copy for one of several fits, without what an earlier one has left."""
     one = object.__new__(type(estimator))
     apart = {*estimator._of_a_fit(), *_OF_CALLBACKS}
     one.__dict__ = {k: v for k, v in estimator.__dict__.items() if k not in apart}
     one.n_init, one.n_jobs, one.random_state = 1, None, seed
     if estimator.callbacks is not None:
-        one.callbacks = [_for_fit(callback, i) for callback in estimator.callbacks]
+        callbacks = estimator.callbacks
+        one.callbacks = [_for_fit(callback, i, at_once) for callback in callbacks]
     return one
 
 
@@ -217,8 +228,14 @@ def _fit_and_score(one: DeepClusterer, X) -> tuple[DeepClusterer, str, float | N
     return one, reason, score if math.isfinite(score) else -math.inf
 
 
-def _for_fit(callback: Any, i: int):
-    """Callback of one of several fits: its own, where there must not be one of all."""
+def _for_fit(callback: Any, i: int, at_once: bool):
+    """Callback of one of several fits: its own, where there must not be one of all.
+
+    What callbacks keep of a training (a clock, a schedule) is of one fit; where fits
+    are side by side they would write over each other's.
+    """
     if isinstance(callback, tuple):
-        return callback[0], _for_fit(callback[1], i)
-    return callback.for_fit(i) if hasattr(callback, "for_fit") else callback
+        return callback[0], _for_fit(callback[1], i, at_once)
+    if hasattr(callback, "for_fit"):
+        return callback.for_fit(i)
+    return copy.copy(callback) if at_once else callback

@@ -20,7 +20,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch.callbacks import Callback, Checkpoint, LRScheduler
+from skorch.callbacks import Callback, Checkpoint, EpochTimer, LRScheduler
 from torch import nn
 
 from skdeepcluster import DCCS, AutoencoderKMeans, SIMIClusterGAN
@@ -389,6 +389,34 @@ def test_ctrl_c_propagates_and_leaves_a_usable_model(blobs):
     assert np.array_equal(model.predict(blobs), model.labels_)
 
 
+def test_ctrl_c_before_the_first_step_leaves_nothing(blobs):
+    class Pressed(nn.Linear):
+        def forward(self, x):
+            if len(x) > 2:  # not where its output's width is looked up
+                raise KeyboardInterrupt
+            return super().forward(x)
+
+    model = quick().fit(blobs).set_params(encoder=Pressed(2, 4))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(blobs)
+    with pytest.raises(NotFittedError):
+        model.predict(blobs)
+
+
+def test_values_that_float32_cannot_tell_apart(blobs):
+    for scale in ("auto", "standard", "minmax"):
+        with pytest.raises(ValueError, match="vary too little for float32"):
+            quick(scale=scale).fit(1e-40 * blobs)
+    model = quick().fit(blobs)
+    small = quick().fit(1e-30 * blobs)
+    np.testing.assert_array_equal(small.labels_, model.labels_)
+
+
+def test_no_images(blobs):
+    with pytest.raises(ValueError, match="0 sample"):
+        quick().fit(np.empty((0, 8, 8)))
+
+
 def test_a_run_that_still_falls_warns(wine):
     with pytest.warns(ConvergenceWarning, match="had not converged after 60 steps"):
         DCCS(3, max_epochs=60, random_state=0).fit(wine)
@@ -432,19 +460,24 @@ def global_state():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_whatever_torchs_defaults_are(name, table):
-    """Of types and gradients, where other code has set them."""
+    """Of types, devices and gradients, where other code has set them."""
     method, params = METHODS[name], QUICK_OF[name]
     model = method(3, **params).fit(table)
     expected, kept = answers(model, table), pickle.dumps(model)
     torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
     try:
-        found = [answers(model, table), answers(pickle.loads(kept), table)]
-        with torch.inference_mode():
-            found.append(answers(method(3, **params).fit(table), table))
-            assert torch.is_inference_mode_enabled()
+        with torch.autocast("cpu", torch.bfloat16):
+            found = [answers(model, table), answers(pickle.loads(kept), table)]
+            with torch.inference_mode():
+                found.append(answers(method(3, **params).fit(table), table))
+                assert torch.is_inference_mode_enabled()
+            assert torch.is_autocast_enabled("cpu")
         assert torch.get_default_dtype() == torch.float64
+        assert torch.get_default_device().type == "meta"
     finally:
         torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
     for one in found:
         for mine, its in zip(expected, one, strict=True):
             np.testing.assert_array_equal(its, mine)
@@ -517,6 +550,21 @@ def test_callbacks_are_pickled_as_before_the_fit(blobs):
     again = pickle.loads(pickle.dumps(model))
     assert not hasattr(again.callbacks[0][1], "lr_scheduler_")
     assert np.array_equal(again.predict(blobs), model.labels_)
+
+
+def test_callbacks_may_be_classes(blobs):
+    model = quick(callbacks=(EpochTimer, ("timer", EpochTimer))).fit(blobs)
+    again = pickle.loads(pickle.dumps(model))
+    assert again.callbacks == model.callbacks
+    assert np.array_equal(again.predict(blobs), model.labels_)
+
+
+def test_a_factory_that_returns_one_module_again_and_again(blobs):
+    own = nn.Linear(2, 4)
+    before = own.weight.detach().clone()
+    model = quick(encoder=lambda shape: own, n_init=3).fit(blobs)
+    assert torch.equal(own.weight, before)
+    assert model._init_score(blobs) == model.init_scores_.max()
 
 
 def test_own_encoder_survives_pickle_and_later_changes(blobs):

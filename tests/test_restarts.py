@@ -3,16 +3,18 @@
 import pickle
 import signal
 import threading
+import time
 import warnings
 from itertools import permutations
 
 import numpy as np
 import pytest
 import torch
+from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 
 from skdeepcluster import UDC, restarts
 from skdeepcluster.consensus import consensus, most_agreed
@@ -164,6 +166,40 @@ def test_an_interrupt_reaches_fits_side_by_side(table, side_by_side, terminal):
         several(quick("dccs"), callbacks=[Fail(3, "end")]).fit(table)
     assert threading.active_count() == n_threads
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_callbacks_of_fits_side_by_side_are_apart(table, side_by_side):
+    """A schedule, and patience, are those of one training."""
+    for callback in (LRScheduler("StepLR", step_size=2), EarlyStopping("loss")):
+        SIDE_BY_SIDE.remove("cpu")
+        turns = several(quick("dccs"), max_epochs=15, callbacks=[callback]).fit(table)
+        SIDE_BY_SIDE.add("cpu")
+        both = several(quick("dccs"), max_epochs=15, callbacks=[callback]).fit(table)
+        np.testing.assert_array_equal(both.init_scores_, turns.init_scores_)
+        assert both.n_iter_ == turns.n_iter_
+
+
+def test_after_an_interrupt_no_further_fit_begins(table, side_by_side):
+    seeds = Interrupt(2, "end")
+    model = clone(quick("dccs")).set_params(n_init=30, n_jobs=2, callbacks=[seeds])
+    with pytest.raises(KeyboardInterrupt) as caught:  # whose traceback is alive
+        model.fit(table)
+    begun = len(seeds.seen)
+    time.sleep(0.5)
+    assert len(seeds.seen) == begun < 10 and caught
+    assert not any("ThreadPool" in thread.name for thread in threading.enumerate())
+
+
+def test_amid_a_training_others_take_turns(table):
+    inner = several(quick("dccs"), n_jobs=2)
+
+    class Asks(Callback):
+        def on_train_end(self, net, **kwargs):
+            with parallel_config("threading"):
+                inner.fit(table)
+
+    quick("dccs").set_params(callbacks=[Asks()]).fit(table)
+    assert inner.init_scores_.shape == (3,)
 
 
 def test_callbacks_serve_every_fit_and_checkpoints_are_its_own(table, tmp_path):

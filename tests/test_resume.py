@@ -86,6 +86,34 @@ def test_rows_that_end_anywhere_in_memory_are_taken_up_to_the_bit(path, width):
     same(clone(model).set_params(callbacks=[keep]).fit(X), whole)
 
 
+def test_another_fit_is_refused(table, path):
+    """Also where rows that are looked at, and the text of the encoder, are alike."""
+    own, other = nn.Linear(5, 4), nn.Linear(5, 4)
+    X = np.tile(table, (20, 1))
+    callbacks = [ResumableCheckpoint(path), TimeLimit(0)]
+    model = DCCS(3, **QUICK, encoder=own, callbacks=callbacks).fit(X)
+    model.fit(X)  # goes on
+    changed = X.copy()
+    changed[1::3] += 50  # every third row is looked at
+    with pytest.raises(ValueError, match="written by another fit"):
+        clone(model).fit(changed)
+    with pytest.raises(ValueError, match="written by another fit"):
+        clone(model).set_params(encoder=other).fit(X)
+    more = [Counter(), *callbacks]
+    with pytest.raises(ValueError, match="states of 1 callbacks, but 2 have one"):
+        clone(model).set_params(callbacks=more).fit(X)
+
+
+class Counter(Callback):
+    """Has a state."""
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
 def test_a_fit_that_was_stopped_goes_on_in_parts(table, path):
     params = {**QUICK, "batch_size": 16, "max_epochs": 4}
     callbacks = [TimeLimit(0), ResumableCheckpoint(path)]

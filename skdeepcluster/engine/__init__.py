@@ -11,6 +11,7 @@ from skdeepcluster.engine.resume import ResumableCheckpoint
 from skdeepcluster.engine.runtime import (
     SIDE_BY_SIDE,
     in_training,
+    inference,
     on_own_stream,
     one_training_at_a_time,
     resolve_device,
@@ -34,6 +35,7 @@ __all__ = [
     "chunks",
     "if_stopped",
     "in_training",
+    "inference",
     "make_batches",
     "neighbour_distance",
     "on_own_stream",

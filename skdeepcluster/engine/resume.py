@@ -135,8 +135,14 @@ class ResumableCheckpoint(Callback):
         return {**net.snapshot(), "callbacks": [c.state_dict() for c in _kept(net)]}
 
     def _load(self, net, saved: dict[str, Any]) -> None:
+        callbacks, states = _kept(net), saved["callbacks"]
+        if len(callbacks) != len(states):
+            raise ValueError(
+                f"{self.file_} holds the states of {len(states)} callbacks, but "
+                f"{len(callbacks)} have one. Remove it or use another path."
+            )
         net.load_snapshot(saved)
-        for callback, state in zip(_kept(net), saved["callbacks"], strict=True):
+        for callback, state in zip(callbacks, states, strict=True):
             callback.load_state_dict(state)
 
     def _save(self, net, running: dict[str, Any] | None) -> None:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -181,9 +181,10 @@ def on_own_stream(device: torch.device) -> Iterator[None]:
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the global generators of CPU and `device`; float32, with gradients.
 
-    All is put back afterwards. The generators are for layers and modules that know no
-    other: constructors of torch's layers, dropout, a user's own encoder. Everything
-    else draws from the explicit generator of its net.
+    What is made without a device is on the CPU. All is put back afterwards. The
+    generators are for layers and modules that know no other: constructors of torch's
+    layers, dropout, a user's own encoder. Everything else draws from the explicit
+    generator of its net.
     """
     before = getattr(_own, "found", None)
     found = _own.found = _global_states(device)
@@ -194,11 +195,36 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         if device.type == "cuda":
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
-        with torch.inference_mode(False), torch.enable_grad():
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            _without_autocast(device),
+            _on_cpu_by_default(),
+        ):
             yield
     finally:
         _set_global_states(device, found)
         _own.found = before
+
+
+@contextmanager
+def inference(device: torch.device) -> Iterator[None]:
+    """Compute without gradients, in float32."""
+    with torch.inference_mode(), _without_autocast(device):
+        yield
+
+
+def _without_autocast(device: torch.device) -> AbstractContextManager:
+    """Undo `torch.autocast` of the caller, in which torch chooses a type."""
+    if not torch.is_autocast_enabled(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+def _on_cpu_by_default() -> AbstractContextManager:
+    """Undo `torch.set_default_device`; as each call pays for it, only where needed."""
+    cpu = torch.device("cpu")
+    return nullcontext() if torch.get_default_device() == cpu else cpu
 
 
 class _GlobalStates(NamedTuple):

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdeepcluster import augment
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.docstrings import documented
-from skdeepcluster.engine import Draws, chunks
+from skdeepcluster.engine import Draws, chunks, inference
 from skdeepcluster.generative import GenerativeMixin
 from skdeepcluster.losses import (
     Likelihood,
@@ -686,7 +686,7 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         total = 0.0
         # Each row is decoded once per cluster.
         for rows in chunks(X, max(1, self._chunk // self._n_summed())):
-            with torch.inference_mode():
+            with inference(draws.device):
                 x = scaling(scaling.centre(rows).to(draws.device))
                 _, *latents = self._infer_latents(x, len(x))
                 terms = self._elbo(likelihood, x, *latents, draws)
@@ -751,7 +751,7 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
             return super().interpolate(start, stop, n_steps, n_samples, random_state)
         check_is_fitted(self)
         draws, ends = self._path(start, stop, n_steps, n_samples, random_state)
-        with torch.inference_mode():
+        with inference(draws.device):
             z = [
                 self._latent(
                     self._all_clusters(end.repeat(n_samples, 1)),

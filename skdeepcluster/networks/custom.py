@@ -42,15 +42,14 @@ class CustomEncoder(nn.Module):
         self, encoder: nn.Module | Callable, input_shape: tuple[int, ...], n_out: int
     ):
         super().__init__()
-        if isinstance(encoder, nn.Module):
-            self.body = copy.deepcopy(encoder).cpu()
-        else:
-            self.body = encoder(input_shape)
-            if not isinstance(self.body, nn.Module):
-                raise TypeError(
-                    "The encoder factory must return a torch.nn.Module; it returned "
-                    f"{type(self.body).__name__}."
-                )
+        body = encoder if isinstance(encoder, nn.Module) else encoder(input_shape)
+        if not isinstance(body, nn.Module):
+            raise TypeError(
+                "The encoder factory must return a torch.nn.Module; it returned "
+                f"{type(body).__name__}."
+            )
+        # Also a factory may return what it has returned before.
+        self.body = copy.deepcopy(body).cpu()
         self.n_activation = self._width(input_shape)
         self.head = Linear(self.n_activation, n_out)
 

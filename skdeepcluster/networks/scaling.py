@@ -67,6 +67,11 @@ class Scaling(nn.Module):
             half of them span at least half of the widest range; else ``"standard"``.
         image_shape : tuple of int or None
         limits : tuple of float, default=(-1, 1)
+
+        Raises
+        ------
+        ValueError
+            If values vary by less than float32 can tell.
         """
         if kind == "auto" and image_shape is not None:
             kind = "minmax"
@@ -74,6 +79,7 @@ class Scaling(nn.Module):
             low, high = (0, 255) if X.dtype == np.uint8 else (X.min(), X.max())
             span = (float(high) - float(low)) or 1.0
             factor = (limits[1] - limits[0]) / span
+            _refuse_tiny(factor)
             # (low + high) / 2 for limits around 0, low for limits from 0 on
             shift = float(low) - limits[0] / factor
             std = [1.0] if image_shape else _moments(X)[1] * factor
@@ -90,6 +96,7 @@ class Scaling(nn.Module):
         else:
             unit = np.where(varies, std, 1)
         factor = varies / unit
+        _refuse_tiny(factor)
         return cls(mean, factor, std * factor, image_shape)
 
     def arguments(self) -> dict[str, np.ndarray]:
@@ -126,6 +133,15 @@ class Scaling(nn.Module):
         factor = self.factor.double().cpu().numpy()
         rows = np.divide(x.cpu().numpy(), np.where(factor == 0, np.inf, factor))
         return (rows + self._shift).astype(np.float32)
+
+
+def _refuse_tiny(factor) -> None:
+    """Raise where values differ by less than float32 can tell."""
+    if np.max(factor) > np.finfo(np.float32).max:
+        raise ValueError(
+            "X holds values that vary too little for float32, in which networks "
+            "compute: multiply them by a number."
+        )
 
 
 def _is_common_scale(X: np.ndarray) -> bool:
