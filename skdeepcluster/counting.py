@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 
 from skdeepcluster.metrics.spaces import a_part_of, neighbour_graph
+from skdeepcluster.networks.centers import fit_quietly
 
 # Clusters to begin with, at most; rows of each, at least.
 _MOST, _LEAST_ROWS = 30, 15
@@ -39,9 +37,7 @@ def count_clusters(Z: np.ndarray, seed: int, sample_size: int = 5_000) -> int:
     """
     Z, _ = a_part_of(Z, np.arange(len(Z)), sample_size)
     k = min(_MOST, max(2, len(Z) // _LEAST_ROWS), len(Z))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows
-        labels = KMeans(k, n_init=3, random_state=seed).fit_predict(Z)
+    labels = fit_quietly(KMeans(k, n_init=3, random_state=seed), Z).labels_
     own = (labels[:, None] == np.unique(labels)).astype(float)
     return len(merged(own.T @ (neighbour_graph(Z, 10) @ own)))
 

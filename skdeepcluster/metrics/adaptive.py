@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import rankdata, t
 from sklearn.cluster import HDBSCAN, KMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length
 
 from skdeepcluster.metrics.scorers import (
@@ -25,6 +24,7 @@ from skdeepcluster.metrics.spaces import (
     reference_space,
     spectral_space,
 )
+from skdeepcluster.networks.centers import fit_quietly
 
 _DAMPING = 0.85  # of PageRank
 _LEVEL = 0.05  # of the tests of rank correlations in a group, all together
@@ -179,14 +179,12 @@ def _judged_spaces(X: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
 
 def _judge_spaces(X: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     spaces = _spaces(X)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows
-        judges = [
-            KMeans(k, n_init=1, random_state=0).fit_predict(Z)
-            for Z in spaces
-            for k in _NUMBERS
-            if k < len(Z)
-        ]
+    judges = [
+        fit_quietly(KMeans(k, n_init=1, random_state=0), Z).labels_
+        for Z in spaces
+        for k in _NUMBERS
+        if k < len(Z)
+    ]
     judges = [labels for labels in judges if not too_few_clusters(labels)]
     if not judges:
         return spaces[:1], np.ones(1)

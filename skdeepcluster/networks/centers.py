@@ -16,17 +16,20 @@ from skdeepcluster.networks.linear import Linear
 from skdeepcluster.networks.linkage import path_linkage
 
 
-def _fitted(model, codes: np.ndarray):
-    """Fit without the warning of few different codes: a fit tells of empty clusters."""
+def fit_quietly(model, X: np.ndarray):
+    """Fit k-means, or a mixture, without its warning of few different rows.
+
+    That there are empty clusters is told by the fit that this is part of.
+    """
     with warnings.catch_warnings():
         few = "Number of distinct clusters"
         warnings.filterwarnings("ignore", few, ConvergenceWarning)
-        return model.fit(codes)
+        return model.fit(X)
 
 
 def _kmeans(n_clusters: int, codes: np.ndarray) -> KMeans:
     """K-means with as many starts as published for DEC."""
-    return _fitted(KMeans(n_clusters, n_init=20, random_state=0), codes)
+    return fit_quietly(KMeans(n_clusters, n_init=20, random_state=0), codes)
 
 
 def _members(n_clusters: int, codes: np.ndarray, labels: np.ndarray):
@@ -187,7 +190,7 @@ class MixturePrior(Placed):
             self.set(np.maximum(counts, 1e-9) / len(codes), means, variances)
             return
         mixture = GaussianMixture(k, covariance_type="diag", n_init=5, random_state=0)
-        _fitted(mixture, codes)
+        fit_quietly(mixture, codes)
         self.set(mixture.weights_, mixture.means_, mixture.covariances_)
 
     @torch.no_grad()
