@@ -130,6 +130,9 @@ class DeepClusterer(
     _settles_in: str | None = None
     # Attributes that hold what `fit` is given beside X, while it runs.
     _given: tuple[str, ...] = ()
+    # Parameters that a fitted model goes on reading, by `_as_fitted`: as they were in
+    # the fit, whatever is set later.
+    _read_later: tuple[str, ...] = ()
     # What pixels are scaled to by ``scale="auto"``.
     _pixel_range = (-1.0, 1.0)
 
@@ -284,7 +287,7 @@ class DeepClusterer(
         """Raise unless a parameter is a range of numbers from 0 on, up to `most`."""
         given = getattr(self, name)
         numbers = len(given) == 2 and all(isinstance(n, Real) for n in given)
-        if not numbers or not 0 <= given[0] <= given[1] <= most:
+        if not numbers or not 0 <= given[0] <= given[1] <= most or given[1] == math.inf:
             raise ValueError(
                 f"{name} must be a range (low, high) with 0 <= low <= high"
                 f"{'' if most == math.inf else f' <= {most}'}; got {given!r}."
@@ -295,7 +298,8 @@ class DeepClusterer(
         if self.cluster_prior is None:
             return
         prior = np.asarray(self.cluster_prior, dtype=float)
-        if prior.shape != (self.n_clusters,) or not (prior > 0).all():
+        positive = (prior > 0) & np.isfinite(prior)
+        if prior.shape != (self.n_clusters,) or not positive.all():
             raise ValueError(
                 f"cluster_prior must hold n_clusters={self.n_clusters} positive "
                 f"proportions; got {self.cluster_prior!r}."
@@ -407,6 +411,9 @@ class DeepClusterer(
             del self._span
             networks = self._networks(**description)
         self._forget()
+        self._as_fitted = {
+            name: copy.deepcopy(getattr(self, name)) for name in self._read_later
+        }
         return X, description, networks
 
     def _check_span(self, X: np.ndarray) -> tuple[float, float]:

@@ -54,6 +54,7 @@ class GenerativeMixin:
     _kept: np.ndarray
     _chunk: int
     _description: dict[str, Any]
+    _as_fitted: dict[str, Any]
     n_clusters_: int
     random_state: Any
 
@@ -67,7 +68,7 @@ class GenerativeMixin:
 
     def _proportions(self) -> np.ndarray:
         """Proportions that clusters are sampled in, of shape (n_clusters,)."""
-        prior = getattr(self, "cluster_prior", None)
+        prior = self._as_fitted.get("cluster_prior")
         if prior is None:
             return np.ones(self._description["n_clusters"])
         return np.asarray(prior, float)

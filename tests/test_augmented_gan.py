@@ -131,7 +131,7 @@ def test_gan_losses_equal_a_numpy_reading(images):
         given.update({name: loss.item()}) or descend(name, loss)
     )
     losses = take(net, steps, "gan")
-    (real, M), (fake, M_fake), (again, _) = [
+    (real, M, _), (fake, M_fake, _), (again, *_) = [
         [part.detach().double().numpy() for part in out] for out in seen
     ]
     sp = partial(np.logaddexp, 0)
@@ -359,16 +359,22 @@ def test_own_encoder_is_frozen(table):
     assert m.var(0, correction=0).mean().item() == pytest.approx(1, rel=1e-4)
 
 
-def test_own_encoder_runs_once_per_row_of_a_step(table):
-    """Its views under dropout are of the same features."""
+@pytest.mark.parametrize("max_epochs", [1, 5])
+def test_own_encoder_codes_a_row_once(max_epochs, table):
+    """In a step, where that reads no more; its views under dropout are of one code."""
     own = nn.Linear(6, 4)
-    model = AugmentedGANClustering(3, encoder=own, **{**QUICK, "n_views": 3})
+    params = {**QUICK, "n_views": 3, "max_epochs": max_epochs}
+    model = AugmentedGANClustering(3, encoder=own, **params)
     net, steps = started(model, table)
     read, given = [], []
     net.encoder_.body.register_forward_pre_hook(lambda _, args: read.append(args[0]))
     net.heads_.register_forward_pre_hook(lambda _, args: given.append(args[0]))
     take(net, steps, "heads")
-    assert [len(x) for x in read] == [64]
+    assert [len(x) for x in read] == ([64] if max_epochs == 1 else [])
+    with torch.no_grad():
+        x = net.batches.scaling(net.batches.scaling.centre(table))
+        codes = net.batches.of_batch(net.encoder_.features(x))
+    torch.testing.assert_close(given[0], codes)
     m, dropped = given[0], given[-1][: 3 * 64]
     views = dropped.unflatten(0, (3, 64))
     kept = views != 0
@@ -413,7 +419,11 @@ _SMALL, _LARGE = {"radius": 0.2, "xi": 1.0}, {"radius": 0.15, "xi": 0.3}
         ((600, 32, 32, 3), {}, {**_LEARNED, **_LARGE, "std": 1e-3}),
         ((600, 28, 28), {"features": "input"}, {**_INPUT, **_SMALL}),
         ((600, 32, 32), {"features": "input"}, {**_INPUT, **_LARGE}),
-        ((600, 28, 28), {"encoder": nn.Flatten()}, {**_INPUT, **_SMALL}),
+        (
+            (600, 28, 28),
+            {"encoder": nn.Flatten(), "max_epochs": 1},
+            {**_INPUT, **_SMALL},
+        ),
         ((600, 6), {"features": "gan"}, {**_LEARNED, **_SMALL, "std": "fan-in"}),
         (
             (600, 6),

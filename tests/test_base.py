@@ -303,6 +303,8 @@ def test_bad_data(X, message):
         ({"encoder": nn.Linear(3, 2)}, "encoder does not accept a batch of shape"),
         ({"encoder": nn.LSTM(4, 2)}, "encoder must return a tensor of shape"),
         ({"cluster_prior": [0.5, 0.5]}, "cluster_prior must hold n_clusters=3"),
+        ({"cluster_prior": [np.inf, 1, 1]}, "cluster_prior must hold n_clusters=3"),
+        ({"noise": (0.1, np.inf)}, "noise must be a range"),
         ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes must be positive"),
         ({"noise": (0.3, 0.1)}, "noise must be a range"),
         ({"augmentation": "crop"}, "augmentation='crop' is for images"),
@@ -498,6 +500,25 @@ def test_global_state_is_left_as_found(blobs):
         before = global_state()
         quick(random_state=seed).fit(blobs)
         assert global_state() == before
+
+
+@pytest.mark.parametrize(
+    "name, fitted_with, change",
+    [
+        ("udc", {"cluster_prior": None}, {"cluster_prior": [0.8, 0.1, 0.1]}),
+        ("udc", {"cluster_prior": [0.8, 0.1, 0.1]}, {"cluster_prior": None}),
+        ("clustergan", {}, {"sigma": 5.0}),
+        ("simi_clustergan", {}, {"sigma": 5.0, "learned_prior": False}),
+        ("gmvae", {}, {"likelihood": "bernoulli"}),
+    ],
+)
+def test_parameters_set_after_a_fit_wait_for_the_next(name, fitted_with, change, table):
+    model = METHODS[name](3, **QUICK_OF[name], **fitted_with).fit(table)
+    before = [*answers(model, table), *model.sample(50, random_state=0)]
+    model.set_params(**change)
+    now = [*answers(model, table), *model.sample(50, random_state=0)]
+    for one, other in zip(now, before, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_same_seed_same_result_to_the_bit(blobs):

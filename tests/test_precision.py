@@ -7,6 +7,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from skdeepcluster import (
     DCCS,
+    AugmentedGANClustering,
     VariationalClustering,
 )
 from skdeepcluster.engine import resolve_precision
@@ -79,6 +80,13 @@ def test_fits_and_leaves_the_settings_as_found(model, precision, table):
     assert fitted.transform(table).dtype == np.float32
     for value in fitted._model.state_dict().values():
         assert value.dtype in (torch.float32, torch.int64)
+
+
+def test_features_of_a_frozen_discriminator_are_in_bf16_too(table):
+    short = {"gan_max_epochs": 1, "max_epochs": 1, "batch_size": 64}
+    model = AugmentedGANClustering(3, features="gan", precision="bf16", **short)
+    found = [k for n, k, _ in products_of(model, table) if n == "discriminator"]
+    assert found and all(kinds == {"torch.bfloat16"} for kinds in found)
 
 
 def test_bf16_finds_the_clusters_that_float32_does(blobs):

@@ -155,12 +155,14 @@ def test_running_statistics_know_the_data_alone(table):
     torch.testing.assert_close(norm.running_mean, 0.1 * mean)
 
 
-def test_own_features_for_the_prior():
+@pytest.mark.parametrize("offset", [1e3, 1e9])
+def test_own_features_for_the_prior(offset):
     """Images in no order, features that tell the clusters: the labels follow these."""
     rng = np.random.default_rng(0)
     y = np.arange(200) % 2
     X = rng.integers(0, 256, (200, 8, 8, 3)).astype(np.uint8)
-    features = 1e3 + rng.normal(size=(200, 7)) + 8 * y[:, None]
+    features = offset + rng.normal(size=(200, 7)) + 8 * y[:, None]
+    features.flags.writeable = False  # as of a file mapped for reading
     params = {**QUICK_SIMI, "prior_max_epochs": 40, "max_epochs": 1}
     model = SIMIClusterGAN(2, **{**params, "n_critic": 1})
     found = []
@@ -169,10 +171,14 @@ def test_own_features_for_the_prior():
     model.fit(X, prior_features=features)
     assert clustering_accuracy(y, found[0].numpy()) == 1
     assert model._description["read_by_prior"] == (7,)
+    with pytest.raises(TypeError, match="got <class 'NoneType'>"):
+        model.fit(None, prior_features=features)
     with pytest.raises(ValueError, match="prior_features has 199 rows, X has 200"):
         model.fit(X, prior_features=features[1:])
     with pytest.raises(ValueError, match="need learned_prior=True"):
         SIMIClusterGAN(2, learned_prior=False).fit(X, prior_features=features)
+    without = SIMIClusterGAN(2, learned_prior=False, **QUICK_SIMI).fit(X)
+    assert "prior" not in without._model and "prior" in model._model
     assert model.predict(X).shape == (200,)  # the failed fits have left it as it was
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.cluster import KMeans
+from torch import nn
 
 from skdeepcluster import VariationalClustering
 from skdeepcluster.losses import Likelihood
@@ -425,6 +426,7 @@ def test_a_refused_fit_leaves_the_model_as_it_was(table):
         {"likelihood": "gaussian"},
         {"likelihood": "bernoulli", "min_variance": 3.0},
         {"n_latent": 5},
+        {"n_top": 1},
     ],
 )
 @pytest.mark.parametrize("kind", ["table", "images"])
@@ -443,6 +445,29 @@ def test_parameters_set_after_a_fit_wait_for_the_next_one(kind, change, table):
     for now, then in zip(all_of_it(), before, strict=True):
         np.testing.assert_array_equal(now, then)
     assert model.score(X) == score
+
+
+def test_augmentations_that_work_in_place(table):
+    def shifted(x):
+        return x + 5.0
+
+    def in_place(x):
+        return x.add_(5.0)
+
+    one, other = (
+        VariationalClustering(3, **{**SMALL, "augmentation": kind}).fit(table)
+        for kind in (shifted, in_place)
+    )
+    assert (one.history_["augmentation"] > 0).all()
+    np.testing.assert_array_equal(one.transform(table), other.transform(table))
+
+
+def test_a_posterior_that_reads_the_columns(table):
+    own = {"share_trunk": False, "posterior_trunk_sizes": ()}
+    model = VariationalClustering(3, **SMALL, **own).fit(table)
+    posterior = model._model["posterior"]
+    layers = [m for m in posterior.modules() if isinstance(m, nn.Linear)]
+    assert 16 not in {layer.out_features for layer in layers}  # no trunk
 
 
 @pytest.mark.parametrize("n_clusters", [1, 5])

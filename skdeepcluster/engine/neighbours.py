@@ -14,8 +14,8 @@ class NeighbourDistance:
 
     Estimated from `n_reference` random rows, which stay on the device: among m of n
     rows the (k m / n)-th neighbour is about as far as the k-th among all. Up to
-    `n_reference` rows that is all of them (duplicates of a sample do not count; with
-    fewer rows than neighbours the last is taken, without any the distance is 0).
+    `n_reference` rows that is all of them (duplicates of a sample do not count; where
+    fewer rows than k differ from it, though there are more, the distance is 0).
     Beyond ``k * n_reference`` rows it is somewhat too far, as there is no neighbour
     nearer than the first.
 

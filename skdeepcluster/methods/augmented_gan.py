@@ -180,8 +180,8 @@ class AugmentedGANClustering(MultiHeadMixin, DeepClusterer):
     weight of the range penalty, the networks, whose numbers of parameters are the
     published ones, and batch norm without a scale from 32 pixels on. (2) The paper
     divides by squared norms and makes radii of them; plain norms are meant. (3)
-    Averages of batch norm are of real images alone. (4) The range penalty sees the
-    features before activation and dropout. (5) The clean sample is the same in all
+    Averages of batch norm are of real images alone. (4) An own `encoder`, which is
+    frozen, codes all rows once. (5) The clean sample is the same in all
     views, so it goes through the heads once; views under dropout are drawn anew in each
     step, batch by batch. (6) Sizes of images other than the published ones follow a
     rule, see ``networks.dcgan``. (7) The default budgets are shorter than the 250,000
@@ -398,8 +398,19 @@ class AugmentedGANClustering(MultiHeadMixin, DeepClusterer):
         most = 3_000 if self._is_given() else 10_000
         budget = self._auto_budget(n, most, most, least=500)
         plan = self._schedule(net, self.max_epochs, budget)
-        step = functools.partial(self._heads_step, weight=1 / plan["steps_per_epoch"])
+        weight = 1 / plan["steps_per_epoch"]
+        codes = self._codes_of_rows(net, plan["n_steps"])
+        step = functools.partial(self._heads_step, weight=weight, codes=codes)
         net.run(step, **plan, phase="heads")
+
+    @torch.no_grad()
+    def _codes_of_rows(self, net, n_steps):
+        """What an own encoder gives for all rows, where steps would ask for more."""
+        batches = net.batches
+        if self.encoder is None or n_steps * batches.batch_size < batches.n_samples:
+            return None
+        E = net.encoder_
+        return torch.cat([E.features(x) for x in batches.in_order(batches.batch_size)])
 
     def _gan_step(self, net):
         """One iteration of Algorithm 1's first loop: discriminator, then generator."""
@@ -407,15 +418,15 @@ class AugmentedGANClustering(MultiHeadMixin, DeepClusterer):
         x = self._cropped(net.draw())
         with torch.no_grad():
             fake = G(self._noise(len(x), net))
-        real_logits, M = D(x)
+        real_logits, M, _ = D(x)
         # The averages of batch norm are those of real images, which it is used for.
         with still_statistics(D):
-            fake_logits, fake_M = D(fake)
+            fake_logits, fake_M, _ = D(fake)
         penalty = range_penalty(M) + range_penalty(fake_M)
         loss_D = discriminator_loss(real_logits, fake_logits)
         loss = net.descend("discriminator", loss_D + self.range_weight * penalty)
         with still_statistics(D):
-            fake_logits, _ = D(G(self._noise(len(x), net)))
+            fake_logits, *_ = D(G(self._noise(len(x), net)))
         loss_G = net.descend("generator", generator_loss(fake_logits))
         return {
             "loss": loss,
@@ -428,12 +439,15 @@ class AugmentedGANClustering(MultiHeadMixin, DeepClusterer):
         """Draw z, uniform in [-1, 1]."""
         return 2 * net.rand(n, net.generator_[0].in_features) - 1
 
-    def _heads_step(self, net, weight):
+    def _heads_step(self, net, weight, codes):
         """One iteration of Algorithm 1's second loop."""
         H, r = net.heads_, self._n_views()
-        x = net.draw()
         with torch.no_grad():
-            m = self._features(x)
+            if codes is None:
+                x = net.draw()
+                m = self._features(x)
+            else:
+                x, m = None, net.batches.draw_from(codes)
             m_dropped = self._dropped(x, m, r)
         _, logits = H(m)
         # The clean rows go through the heads once; their r copies are equal.

@@ -128,8 +128,8 @@ class ClusterGAN(GenerativeMixin, DeepClusterer):
     -----
     **Differs from the paper.** (1) The default budget is far below its 500,000
     iterations: enough for tables, not for images; tables take larger steps, and
-    training may end early, see `tol`. (2) Tables are standardised, their generator's
-    output is linear. (3) All training data give the centres of k-means.
+    training may end early, see `tol`. (2) Tables are scaled, their generator's output
+    is linear. (3) All training data give the centres of k-means.
     (4) Networks for colour images, which the paper does not give, extend those for
     grey ones; all images are scaled to [-1, 1], with a tanh at the end of :math:`G`
     (the paper: [0, 1] and a sigmoid). (5) Convolutions for grey images are not padded,
@@ -183,6 +183,7 @@ class ClusterGAN(GenerativeMixin, DeepClusterer):
         "assign": [StrOptions({"argmax", "kmeans"})],
     }
 
+    _read_later: tuple[str, ...] = ("sigma",)
     _settles_in = "gan"
 
     def __init__(
@@ -378,7 +379,8 @@ class ClusterGAN(GenerativeMixin, DeepClusterer):
             self._model["kmeans"].fit(self._read(self._embeddings(X)))
 
     def _noise(self, n, draws):
-        return self.sigma * draws.randn(n, self._description["n_noise"])
+        n_noise = self._description["n_noise"]
+        return self._as_fitted["sigma"] * draws.randn(n, n_noise)
 
     def _generate(self, category, noise):
         if self._model["kmeans"].fitted:

@@ -360,7 +360,7 @@ class DCCS(DeepClusterer):
     def _augment(self, x, net, near):
         """Augmented copy T(x) of a scaled batch."""
         if callable(self.augmentation):
-            return self.augmentation(x)
+            return self.augmentation(x.clone())  # it may work in place
         kind = self._augmentation_kind()
         if kind == "crop":
             return self._crop(x, net)

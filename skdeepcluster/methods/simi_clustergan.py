@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _num_samples
 from torch.nn.functional import mse_loss
 
 from skdeepcluster.docstrings import documented
@@ -124,7 +125,9 @@ class SIMIClusterGAN(ClusterGAN):
     assign : {"argmax", "kmeans"}, default="argmax"
         Clusters of samples: the greatest entry of :math:`\hat z_M^r`, or the nearest
         of the centres that k-means finds, once, in
-        :math:`[\hat z_n^r,\hat z_M^r]` of the training data.
+        :math:`[\hat z_n^r,\hat z_M^r]` of the training data (where `alpha_mse` and
+        `alpha_re` are 0, in :math:`\hat z_M^r` alone). Then samples of a cluster have
+        the category that is the greatest of its centre, which two clusters may share.
     prior_batch_size : int, default=250
         Rows of a minibatch in phase 1.
     prior_learning_rate : float, default=0.002
@@ -144,7 +147,7 @@ class SIMIClusterGAN(ClusterGAN):
         learned prior 10,000, as for ClusterGAN), 20,000 for images.
     tol : float, default=0.001
         Stop when at most this share of 1,000 followed samples changed their cluster
-        within `n_iter_no_change` epochs of phase 2; 0 never stops.
+        within `n_iter_no_change` epochs of phase 2, and 500 iterations; 0 never stops.
     n_iter_no_change : int, default=20
         See `tol`.
     %(shared parameters)s
@@ -166,22 +169,24 @@ class SIMIClusterGAN(ClusterGAN):
     -----
     **Differs from the paper.** Where the paper is silent, values of the works that it
     builds on are used, IMSAT [2]_ for phase 1 and ClusterGAN [3]_ for phase 2: initial
-    weights, batch sizes, epochs of phase 1, :math:`\lambda`, critic updates. (1)
-    Equation 10 puts the weight :math:`\beta_{mu}` on the conditional entropy, which
-    favours a single cluster; IMSAT's form is used. (2) The bound of the adversarial
-    step is read as IMSAT's: relative to the tenth neighbour's distance, estimated from
-    a part of the rows (1,000 to 10,000; where distances cannot be kept, from 1,000,
-    which makes it too long beyond 15,000 rows); the power iteration steps as far as
-    that neighbour is (IMSAT: 10, whatever the data). (3) The gradient penalty is
-    centred at 1 as the text has it, not at 0 as the algorithm box (`gp_center`). (4)
-    :math:`J_{rec}` decodes the encoded :math:`\hat z_n^r` (equation 13). (5) Norms are
-    mean squared errors. (6) One backward pass of :math:`\mathcal L_{GE}` updates both
-    :math:`G` and :math:`E`, as in ClusterGAN; the paper's two updates have the same
-    gradients. (7) Clusters are the categorical code by default, see `assign`. (8)
-    Tables are standardised and generated without the paper's tanh. (9) Networks for
-    colour images, which the paper does not give, extend ClusterGAN's; all images are
-    scaled to [-1, 1] (the paper's STL-10 to [0, 1], with a sigmoid). (10) The budget of
-    phase 2, unknown for the paper, is far below ClusterGAN's 500,000 iterations.
+    weights, batch sizes, epochs of phase 1, :math:`\lambda`, critic updates, the
+    :math:`\beta` of Adam. (1) Equation 10 puts the weight :math:`\beta_{mu}` on the
+    conditional entropy, which favours a single cluster; IMSAT's form is used. (2) The
+    bound of the adversarial step is read as IMSAT's: relative to the tenth neighbour's
+    distance, estimated from a part of the rows (1,000 to 10,000; where distances cannot
+    be kept, from 1,000, which makes it too long beyond 15,000 rows); the power
+    iteration steps as far as that neighbour is (IMSAT: 10, whatever the data). (3) The
+    gradient penalty is centred at 1 as the text has it, not at 0 as the algorithm box
+    (`gp_center`). (4) :math:`J_{rec}` decodes the encoded :math:`\hat z_n^r` (equation
+    13). (5) Norms are mean squared errors. (6) One backward pass of :math:`\mathcal
+    L_{GE}` updates both :math:`G` and :math:`E`, as in ClusterGAN; the paper's two
+    updates have the same gradients. (7) Clusters are the categorical code by default,
+    see `assign`. (8) Tables are scaled, generated without the paper's tanh, and there
+    is no batch norm in :math:`D`; images of any size get convolutions (the paper: USPS
+    as rows). (9) Networks for colour images, which the paper does not give, extend
+    ClusterGAN's; all images are scaled to [-1, 1] (the paper's STL-10 to [0, 1], with a
+    sigmoid). (10) The budget of phase 2, unknown for the paper, is far below
+    ClusterGAN's 500,000 iterations.
 
     As :math:`J_{pce}` teaches the encoder the labels of :math:`P`, the clusters stay
     close to those of phase 1.
@@ -231,6 +236,7 @@ class SIMIClusterGAN(ClusterGAN):
         ],
     }
 
+    _read_later = ("sigma", "learned_prior")
     _given = ("_prior_features",)
     # Whose clusters are read; "prior" where phase 1 was stopped.
     _labelled_by = "encoder"
@@ -304,15 +310,15 @@ class SIMIClusterGAN(ClusterGAN):
         %(fit)s
         """
         if prior_features is not None:
+            dtypes = [np.float64, np.float32]
             prior_features = check_array(
-                prior_features, dtype=np.float32, input_name="prior_features"
+                prior_features, dtype=dtypes, input_name="prior_features"
             )
             if not self.learned_prior:
                 raise ValueError("prior_features need learned_prior=True.")
-            if len(prior_features) != len(X):
-                raise ValueError(
-                    f"prior_features has {len(prior_features)} rows, X has {len(X)}."
-                )
+            n, n_rows = len(prior_features), _num_samples(X)
+            if n != n_rows:
+                raise ValueError(f"prior_features has {n} rows, X has {n_rows}.")
         with self._holding(prior_features):
             return self._fit(X, y)
 
@@ -329,7 +335,7 @@ class SIMIClusterGAN(ClusterGAN):
         return {
             **super()._describe(input_shape),
             "read_by_prior": input_shape if features is None else features.shape[1:],
-            "prior_layers": [int(n) for n in prior],
+            "prior_layers": [int(n) for n in prior] if self.learned_prior else None,
         }
 
     def _learns_noise(self):
@@ -338,6 +344,8 @@ class SIMIClusterGAN(ClusterGAN):
     @staticmethod
     def _networks(n_clusters, read_by_prior, prior_layers, **description):
         networks = ClusterGAN._networks(n_clusters=n_clusters, **description)
+        if prior_layers is None:
+            return networks
         P = FlatEncoder(read_by_prior, prior_layers, n_clusters, batch_norm=True)
         return {**networks, "prior": P}
 
@@ -345,6 +353,8 @@ class SIMIClusterGAN(ClusterGAN):
         (imsat_normal_ if name == "prior" else normal_)(network, generator)
 
     def _optimizers(self):
+        if not self.learned_prior:
+            return super()._optimizers()
         adam = functools.partial(
             torch.optim.Adam,
             lr=self.prior_learning_rate,
@@ -386,10 +396,8 @@ class SIMIClusterGAN(ClusterGAN):
 
     def _prior_step(self, net, features, far):
         """Phase 1: one step of the prior learning algorithm."""
-        x = net.draw()
+        x = net.draw() if features is None else net.batches.draw_from(features)
         moved = imsat_affine(x, net) if self.affine else x
-        if features is not None:
-            x = moved = net.batches.of_batch(features)
         vat, information = imsat_losses(
             net.prior_, net, x, moved, far(x), self.vat_radius, self.beta_mu
         )
@@ -439,10 +447,13 @@ class SIMIClusterGAN(ClusterGAN):
 
     def _scaled_features(self, net):
         """What P reads in place of the data, on a common scale, on the device."""
-        if self._prior_features is None:
+        features = self._prior_features
+        if features is None:
             return None
-        features = torch.from_numpy(self._prior_features).to(net.device)
-        features = features - features.mean(0)
+        # Centred in their own type, in which a large offset does no harm.
+        mean = features.mean(0, dtype=np.float64).astype(features.dtype)
+        features = torch.from_numpy((features - mean).astype(np.float32))
+        features = features.to(net.device)
         return features / features.std().clamp(min=1e-12)
 
     @torch.no_grad()
@@ -462,7 +473,7 @@ class SIMIClusterGAN(ClusterGAN):
         """
         if math.isinf(self._late_mean("loss", "gan")):
             return -math.inf
-        if not self.learned_prior:
+        if not self._as_fitted["learned_prior"]:
             return super()._own_criterion(X)
         return -self._late_mean("loss", "prior")
 
@@ -480,7 +491,7 @@ class SIMIClusterGAN(ClusterGAN):
 
     def _proportions(self):
         """As the clusters were found in the training data; or as they were drawn."""
-        if not self.learned_prior or not hasattr(self, "labels_"):
+        if not self._as_fitted["learned_prior"] or not hasattr(self, "labels_"):
             return super()._proportions()
         proportions = np.zeros(self._description["n_clusters"])
         proportions[self._kept] = np.bincount(self.labels_)

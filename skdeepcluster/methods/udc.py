@@ -172,6 +172,7 @@ class UDC(GenerativeMixin, DeepClusterer):
     }
 
     _pixel_range = (0.0, 1.0)
+    _read_later = ("cluster_prior",)
     _settles_in = "fit"
 
     def __init__(
@@ -318,7 +319,9 @@ class UDC(GenerativeMixin, DeepClusterer):
 
     def _view(self, x):
         """What critic and classifier see of a sample."""
-        return x if self.augmentation is None else self.augmentation(x)
+        if self.augmentation is None:
+            return x
+        return self.augmentation(x.clone())  # it may work in place
 
     def _eta(self, progress):
         """Weight of the entropy bound, a staircase (eq. 8)."""
@@ -328,9 +331,9 @@ class UDC(GenerativeMixin, DeepClusterer):
     def _own_criterion(self, X):
         """How good a fit is among fits of the same data; higher is better.
 
-        It is minus ``wasserstein`` over the last tenth of the epochs, as the paper
-        compares runs by the distance of their samples to the data; minus infinity where
-        ``fake_accuracy`` is below .9.
+        It is minus ``wasserstein`` over the last tenth of the epochs (in the paper
+        accuracy rises as the distance of samples to the data falls); minus infinity
+        where ``fake_accuracy`` is below .9.
         """
         if self._late_mean("fake_accuracy") < 0.9:
             return -math.inf

@@ -75,25 +75,28 @@ class Discriminator(nn.Module):
     def freeze(self) -> None:
         """Stay in eval mode from here on."""
         self._frozen = True
+        self.eval()
 
     def train(self, mode: bool = True):
         """Change the mode, unless frozen."""
         return super().train(mode and not self._frozen)
 
     def forward(self, x, rate: float = _DROPOUT):
-        """Return the logit of "real", and the features before their activation."""
-        M = self._features_before(x, rate)
-        return self.output(_activate(M, rate)), M
+        """Return the logit of "real", and the features before and after activation.
 
-    def features(self, x, rate: float = 0.0):
-        """Features m after their activation, a share `rate` of each layer dropped."""
-        return _activate(self._features_before(x, rate), rate)
-
-    def _features_before(self, x, rate):
+        A share `rate` of each layer is dropped.
+        """
         *blocks, last = self.blocks
         for block in blocks:
             x = _activate(block(x), rate)
-        return last(x)
+        M = last(x)
+        m = _activate(M, rate)
+        return self.output(m), M, m
+
+    def features(self, x, rate: float = 0.0):
+        """Features m after their activation."""
+        # By a call, which is what a precision and a compilation are of.
+        return self(x, rate)[2]
 
 
 def _activate(x: torch.Tensor, rate: float) -> torch.Tensor:
@@ -124,9 +127,9 @@ def dcgan(image_shape: tuple[int, int, int]) -> tuple[Discriminator, nn.Sequenti
 
     Convolutions of 4 x 4, stride 2. From 32 pixels on the published networks for
     CIFAR-10 (and, at 48 pixels, STL-10): from 64 channels up, until the shorter side is
-    4 to 7 pixels, then a feature layer of 1024. Below, those for MNIST: up to 128
-    channels, whose flattened last map, of 3 to 5 pixels (2 at least), is the feature
-    layer.
+    4 to 8 pixels, then a feature layer of 1024. Below, those for MNIST: up to 128
+    channels, whose flattened last map, of 3 to 6 pixels (1 or 2 of images below 9), is
+    the feature layer.
 
     Parameters
     ----------
