@@ -55,7 +55,9 @@ class UDC(GenerativeMixin, DeepClusterer):
         Own classifier body: a module (copied, never trained in place) that maps a
         batch of shape (n, n_features) or (n, channels, height, width) to features
         (n, ...), or a factory called with the shape of one input. A linear head is put
-        on top. By default an MLP for tables, the paper's network for images.
+        on top. By default an MLP for tables, the paper's network for images. It is
+        trained on generated samples alone, of which batch norm in it takes its
+        averages.
     hidden_layer_sizes : tuple of int, default=(128, 128, 128)
         Hidden layers of the classifier, for tables; the paper's are 512.
     generator_layer_sizes : tuple of int, default=(128, 128, 128)

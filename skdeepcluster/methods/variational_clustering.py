@@ -75,7 +75,7 @@ class VariationalClustering(GenerativeMixin, DeepClusterer):
         batch of shape (n, n_features) or (n, channels, height, width) to features
         (n, ...), or a factory called with the shape of one input. A linear head for
         :math:`q_\omega(k|x)` is put on top. By default an MLP for tables, the paper's
-        convolutions for images.
+        convolutions for images. Batch norm in it takes samples and copies as one batch.
     hidden_layer_sizes : tuple of int, default=(256, 256)
         Hidden layers of the trunk, for tables.
     posterior_layer_sizes : tuple of int or "auto", default="auto"
