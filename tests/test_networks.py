@@ -82,9 +82,10 @@ def test_dcgan_follows_the_image(shape, n_features, parameters):
     images = G(torch.rand(2, G[0].in_features))
     assert images.shape == (2, *shape)
     assert 0 <= images.min() and images.max() <= 1
-    logits, M = D(images)
+    logits, M, m = D(images, 0.0)
     assert logits.shape == (2, 1)
-    assert M.shape == (2, n_features) == (2, D.n_features)
+    assert M.shape == m.shape == (2, n_features) == (2, D.n_features)
+    torch.testing.assert_close(m, torch.nn.functional.leaky_relu(M, 0.2))
 
 
 def test_initialisation_is_xavier_and_repeatable():
