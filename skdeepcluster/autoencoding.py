@@ -74,6 +74,7 @@ class AutoencoderClusterer(DeepClusterer):
 
     # What kind of autoencoder `_networks` builds.
     _autoencoder = "plain"
+    _read_later: tuple[str, ...] = ("scale",)
     # Black is 0, as published: where it is -1, an image is mostly its border.
     _pixel_range = (0.0, 1.0)
     # Whether layers and code are normalised; a parameter where that is a choice.
@@ -103,7 +104,6 @@ class AutoencoderClusterer(DeepClusterer):
             "batch_norm": bool(self.batch_norm),
             "encoder": self.encoder,
             "logits": self._decodes_logits(input_shape),
-            "scale": self.scale,
         }
 
     @classmethod
@@ -117,8 +117,7 @@ class AutoencoderClusterer(DeepClusterer):
         convolutional,
         batch_norm,
         encoder,
-        logits,  # what the decoder's outputs mean, and
-        scale,  # what the inputs do; the networks are the same
+        logits,  # what the decoder's outputs mean; it is the same
         **own,
     ):
         E, D = autoencoder(
@@ -133,7 +132,7 @@ class AutoencoderClusterer(DeepClusterer):
         C = cls._centers(n_clusters, n_latent, **own)
         return {"encoder": E, "decoder": D, "centers": C}
 
-    def _of_autoencoder(self, description: dict[str, Any]) -> dict[str, Any]:
+    def _of_autoencoder(self, description: dict[str, Any], scale) -> dict[str, Any]:
         """What has to be the same where its weights are to mean the same."""
         names = ["encoder", "n_latent", "batch_norm", "input_shape", "convolutional"]
         return {
@@ -141,7 +140,8 @@ class AutoencoderClusterer(DeepClusterer):
             "hidden_layer_sizes": None
             if description["convolutional"]
             else description["hidden"],
-            **{name: description[name] for name in [*names, "scale"]},
+            **{name: description[name] for name in names},
+            "scale": scale,
         }
 
     def _n_out(self) -> int:
@@ -370,7 +370,8 @@ class PretrainedClusterer(AutoencoderClusterer):
                 f"AutoencoderKMeans; got {pretrained!r}."
             )
         description = pretrained._description
-        about = pretrained._of_autoencoder(description)
+        scale = pretrained._as_fitted["scale"]
+        about = pretrained._of_autoencoder(description, scale)
         features = getattr(pretrained, "feature_names_in_", None)
         logits = description["logits"]
         networks = {name: pretrained._model[name] for name in ("encoder", "decoder")}
@@ -380,7 +381,8 @@ class PretrainedClusterer(AutoencoderClusterer):
     def _describe(self, input_shape):
         description = super()._describe(input_shape)
         if self._pretrained is not None:
-            mine, theirs = self._of_autoencoder(description), self._pretrained.about
+            mine = self._of_autoencoder(description, self.scale)
+            theirs = self._pretrained.about
             other = [
                 f"{self._widths if k == 'hidden_layer_sizes' else k}={theirs[k]!r}, "
                 f"not {mine[k]!r}"

@@ -11,11 +11,11 @@ from scipy.stats import rankdata, t
 from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.utils import check_consistent_length
 
+from skdeepcluster.metrics.internal import too_few_clusters
 from skdeepcluster.metrics.scorers import (
     InternalScorer,
     all_alike,
     labels_of,
-    too_few_clusters,
     worst_of,
 )
 from skdeepcluster.metrics.spaces import (

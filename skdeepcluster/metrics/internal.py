@@ -109,5 +109,12 @@ def internal_scores(X, labels, sample_size: int = 2_000) -> dict[str, float]:
 
 
 def _where_defined(score: Callable, X, labels) -> float:
-    defined = 1 < len(np.unique(labels)) < len(labels)
-    return float(score(X, labels)) if defined else float("nan")
+    return float("nan") if too_few_clusters(labels) else float(score(X, labels))
+
+
+def too_few_clusters(labels: np.ndarray) -> str:
+    """Say so, if there is only one cluster, or none has two samples."""
+    n_clusters = len(np.unique(labels))
+    if 1 < n_clusters < len(labels):
+        return ""
+    return f"{n_clusters} cluster{'s' * (n_clusters != 1)} of {len(labels)} samples"

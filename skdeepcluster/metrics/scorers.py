@@ -24,7 +24,7 @@ from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
-from skdeepcluster.metrics.internal import cluster_information
+from skdeepcluster.metrics.internal import cluster_information, too_few_clusters
 from skdeepcluster.metrics.spaces import (
     a_part_of,
     indexable,
@@ -423,14 +423,6 @@ def _refitted(estimator, X, rng):
 
 class _CannotFit(Exception):
     """A part of the data is refused, such as one with fewer rows than clusters."""
-
-
-def too_few_clusters(labels: np.ndarray) -> str:
-    """Say so, if there is only one cluster, or none has two samples."""
-    n_clusters = len(np.unique(labels))
-    if 1 < n_clusters < len(labels):
-        return ""
-    return f"{n_clusters} cluster{'s' * (n_clusters != 1)} of {len(labels)} samples"
 
 
 def all_alike(X: np.ndarray) -> str:
