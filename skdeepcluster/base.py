@@ -498,7 +498,7 @@ class DeepClusterer(
             precision=resolve_precision(self.precision, device),
             compile=self.compile,
         )
-        net.identity = self._identity(X, device, seed)
+        net.identify = functools.partial(self._identity, X, device, seed)
         net.initialize()
         # From here on a copy of the estimator can predict, for a callback that asks:
         # with all clusters, as nobody knows yet which will be empty.

@@ -108,8 +108,7 @@ class Net(NeuralNet, Draws):
         self.exact = exact
         self.compiling = compile
         self._precision = Precision(precision, self._inexact(), device)
-        # Tells one course of training from another; see `ResumableCheckpoint`.
-        self.identity = ""
+        self.identify: Callable[[], str] = str
         self.phase: str | None = None
         self.converged_: bool | None = None
         self.sound_ = True
@@ -118,6 +117,14 @@ class Net(NeuralNet, Draws):
         self._steps_done = torch.zeros((), device=device)
         self._made = 0
         self._good: dict[str, torch.Tensor] = {}
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """What tells one course of training from another; see `ResumableCheckpoint`.
+
+        Looked for where it is asked for: it is a digest of data and weights.
+        """
+        return self.identify()
 
     # -- skorch's hooks: what is trained, and by what ---------------------------------
 
